@@ -1,0 +1,89 @@
+"""What one request would do, gathered before any of it happens: the good items of a request are taken all or none."""
+
+from dataclasses import dataclass, field
+
+from engine.actors.identities import Overlay as IdentityOverlay
+from engine.actors.receipt import ItemResult
+from engine.actors.seen import Overlay as SeenOverlay
+from engine.actors.user_actor import UserKey
+from engine.model.record import Record, RecordKind, encode_record, record_size_bytes
+from engine.store.port import AppendJournal, Count, Operation
+
+
+@dataclass(slots=True)
+class Delivery:
+    """Records of one user point, to be delivered as one message."""
+
+    key: UserKey
+    records: list[Record]
+    size_bytes: int
+
+
+@dataclass(slots=True)
+class Draft:
+    """One request's journal records, operations, deliveries and counts; nothing outside has changed yet.
+
+    Attributes:
+        datamart, arrival_ms, wall_ms: of the request.
+        sequence: the last sequence given out, this draft's included.
+        routes: what the router will do, in order: deliveries, and merges between them.
+    """
+
+    datamart: int
+    arrival_ms: int
+    wall_ms: int
+    sequence: int
+    identities: IdentityOverlay
+    seen: SeenOverlay
+    results: list[ItemResult] = field(default_factory=list)
+    records: list[Record] = field(default_factory=list)
+    operations: list[Operation] = field(default_factory=list)
+    routes: list[Delivery | Record] = field(default_factory=list)
+    counts: dict[str, int] = field(default_factory=dict)
+    items: list[int] = field(default_factory=list)
+    size_bytes: int = 0
+    _open: dict[UserKey, Delivery] = field(default_factory=dict)
+
+    def count(self, name: str, amount: int = 1) -> None:
+        """Raise a counter with this request's transaction."""
+        self.counts[name] = self.counts.get(name, 0) + amount
+
+    def next_sequence(self) -> int:
+        """The sequence that the next added record gets."""
+        return self.sequence + 1
+
+    def add(self, record: Record) -> None:
+        """Take a record whose sequence is `next_sequence()`."""
+        self.sequence = record.sequence
+        self.records.append(record)
+        size_bytes = record_size_bytes(record)
+        self.size_bytes += size_bytes
+        if record.kind == RecordKind.MERGE:
+            self.routes.append(record)
+            self._open.clear()  # What follows must reach its actor behind the merge.
+            return
+        if record.kind == RecordKind.ITEM:
+            self.items.append(record.sequence)
+        key = (record.datamart, record.user_point)
+        delivery = self._open.get(key)
+        if delivery is None:
+            delivery = self._open[key] = Delivery(key, [], 0)
+            self.routes.append(delivery)
+        delivery.records.append(record)
+        delivery.size_bytes += size_bytes
+
+    def deliveries(self) -> list[Delivery]:
+        """The deliveries among the routes."""
+        return [route for route in self.routes if isinstance(route, Delivery)]
+
+    def transaction(self) -> list[Operation]:
+        """All operations of the request, the journal first."""
+        found: list[Operation] = []
+        if self.records:
+            rows = tuple((record.sequence, encode_record(record)) for record in self.records)
+            found.append(AppendJournal(rows, self.arrival_ms))
+        found += self.operations
+        counts = tuple((name, amount) for name, amount in self.counts.items() if amount)
+        if counts:
+            found.append(Count(self.datamart, counts, self.wall_ms))
+        return found

@@ -1,0 +1,388 @@
+"""The way in: check, recognise, identify, journal, route. Synchronous, so that a request is one step or none.
+
+    items ─▶ examine ─▶ seen before? ─▶ whose? ─▶ draft ──▶ is there room for all of it? ─▶ journal + route
+                │ refused, singly                                 │ no: Overloaded, nothing was taken
+
+Up to the question nothing outside the draft has changed; behind it nothing can fail.
+"""
+
+from collections.abc import Awaitable, Callable, Iterable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+from uuid import UUID
+
+from engine.actors.draft import Delivery, Draft
+from engine.actors.examine import Examined, Rules, Unit, events_array, examine, weight_of
+from engine.actors.identities import Identities
+from engine.actors.identities import Overlay as IdentityOverlay
+from engine.actors.receipt import Idempotency, ItemError, ItemResult, Receipt
+from engine.actors.router import Router
+from engine.actors.seen import SeenKeys
+from engine.actors.writer import Writer
+from engine.clock import Clock
+from engine.errors import CallerError, Closing, HotUser, IdempotencyConflict, Overloaded
+from engine.model.channel import ChannelSettings
+from engine.model.record import Record, RecordKind
+from engine.store.layout import DeadLetter, encode_dead_letter
+from engine.store.port import AddDeadLetter
+
+if TYPE_CHECKING:
+    from engine.actors.ticket import Ticket
+    from engine.actors.user_actor import UserKey
+
+
+@dataclass(frozen=True, slots=True)
+class Bounds:
+    """What `accept` refuses above (house: How it fails)."""
+
+    max_live_users: int
+    max_unstored_activities: int
+    max_journal_bytes: int
+    max_kept_bytes: int
+    dead_letter_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class Start:
+    """Where the last run ended."""
+
+    sequence: int
+    arrival_ms: int
+
+
+class Intake:
+    """Takes items in.
+
+    Args:
+        rules: what items of a datamart are checked against; None for an unknown datamart.
+        stored: waits until the records of these sequences have left the journal.
+    """
+
+    def __init__(
+        self,
+        *,
+        clock: Clock,
+        writer: Writer,
+        router: Router,
+        identities: Identities,
+        seen: SeenKeys,
+        bounds: Bounds,
+        rules: Callable[[int], Rules | None],
+        stored: Callable[[tuple[int, ...]], Awaitable[None]],
+        start: Start,
+    ) -> None:
+        self._clock = clock
+        self._writer = writer
+        self._router = router
+        self._identities = identities
+        self._seen = seen
+        self._bounds = bounds
+        self._rules = rules
+        self._stored = stored
+        self._sequence = start.sequence
+        self._arrival_ms = start.arrival_ms
+        self.journal_bytes = 0
+        """Bytes of records accepted and not yet settled, about."""
+        self.closing = False
+        self._routing = False
+        self._kept: list[Delivery | Record] | None = None
+        self._kept_bytes = 0
+        self._last_ticket: Ticket | None = None
+
+    def hold_back(self) -> int:
+        """Keep at hand what is accepted from now on, and journal it; returns the last sequence before that."""
+        self._kept = []
+        return self._sequence
+
+    async def flushed(self) -> None:
+        """Return when everything accepted so far is on disk.
+
+        Raises:
+            Broken: the engine takes no more writes.
+        """
+        if self._last_ticket is not None:
+            await self._last_ticket.settled()
+
+    def open(self) -> None:
+        """Route what was kept, and everything from now on as it comes: recovery has caught up."""
+        self._routing = True
+        self._route(self._kept or ())
+        self._kept = None
+
+    def arrival_ms(self) -> int:
+        """Engine time as the journal sees it: never backwards (decision 7)."""
+        self._arrival_ms = max(self._arrival_ms, self._clock.now_ms())
+        return self._arrival_ms
+
+    def check(self) -> None:
+        """Raise when nothing can be taken now.
+
+        Raises:
+            Closing: the engine stops.
+            Unavailable, Broken: the store takes no writes.
+            Overloaded: a bound is reached.
+        """
+        if self.closing:
+            raise Closing("the engine is stopping")
+        self._writer.check_store()
+        bounds = self._bounds
+        if self._router.unstored > bounds.max_unstored_activities:
+            raise Overloaded(f"{self._router.unstored} closed activities wait to be stored", retry_after_s=2)
+        if self._kept_bytes > bounds.max_kept_bytes and not self._routing:
+            raise Overloaded("the engine is still reading its journal")
+        if self.journal_bytes > bounds.max_journal_bytes:
+            raise Overloaded(f"the journal holds {self.journal_bytes} bytes of open sessions", retry_after_s=30)
+
+    def accept(
+        self,
+        items: Sequence[bytes],
+        *,
+        datamart: int,
+        idempotency: Idempotency | None,
+        process: bool,
+        step: str,
+    ) -> Receipt:
+        """Take the good items, all or none, and say of each what became of it.
+
+        Args:
+            items: JSON of one activity each.
+            datamart: id of the datamart.
+            idempotency: key and body digest of the request, if it has a key.
+            process: False to skip the processing steps (decision 42).
+            step: counter of the platform's monitoring the items come in under, such as `API`.
+
+        Raises:
+            CallerError: the datamart is unknown, or the idempotency key was used with another body.
+            Overloaded, HotUser, Closing, Unavailable, Broken: nothing was taken.
+        """
+        self.check()
+        rules = self._rules(datamart)
+        if rules is None:
+            raise CallerError(f"no datamart {datamart}", code="unknown_datamart")
+        draft = self._draft(datamart)
+        if idempotency is not None and self._is_repeat(draft, idempotency):
+            for item in items:
+                self._repeated(draft, weight_of(item))
+            return self._take(draft)
+        for item in items:
+            try:
+                self._add_item(draft, examine(item, rules, arrival_ms=draft.arrival_ms, process=process), step)
+            except CallerError as error:
+                self._refused(draft, weight_of(item), error)
+        return self._take(draft)
+
+    def reject(self, payload: bytes, *, reason: str, stage: str, datamart: int, event_id: str | None) -> Receipt:
+        """Keep something that cannot be read as a dead letter, once by its id (decision 17).
+
+        Raises:
+            Overloaded, Closing, Unavailable, Broken: nothing was taken.
+        """
+        self.check()
+        draft = self._draft(datamart)
+        if event_id is not None:
+            if self._seen.knows(draft.seen, datamart=datamart, event_id=event_id, wall_ms=draft.wall_ms):
+                self._repeated(draft, 1)
+                return self._take(draft)
+            draft.operations.append(
+                self._seen.note(draft.seen, datamart=datamart, event_id=event_id, wall_ms=draft.wall_ms)
+            )
+        event_ids = (event_id,) if event_id is not None else ()
+        letter = DeadLetter(draft.wall_ms, reason, stage, "", payload, weight=1, event_ids=event_ids)
+        expires_ms = draft.wall_ms + self._bounds.dead_letter_ms
+        draft.operations.append(AddDeadLetter(datamart, draft.wall_ms, 1, encode_dead_letter(letter), expires_ms))
+        draft.count("events_received")
+        draft.count(f"events_dead.{reason}")
+        draft.results.append(ItemResult("refused", 1, error=ItemError(reason, "kept as a dead letter", "")))
+        draft.size_bytes += len(payload)
+        return self._take(draft)
+
+    def close_sessions(self, datamart: int, user_points: Sequence[bytes]) -> Receipt:
+        """Journal a request to close for each of these user points (decision 7d).
+
+        Raises:
+            Overloaded, HotUser, Closing, Unavailable, Broken: nothing was taken.
+        """
+        self.check()
+        draft = self._draft(datamart)
+        for user_point in user_points:
+            draft.add(_control(draft, RecordKind.CLOSE, user_point, b""))
+        return self._take(draft)
+
+    def _draft(self, datamart: int) -> Draft:
+        return Draft(
+            datamart, self.arrival_ms(), self._clock.wall_ms(), self._sequence, IdentityOverlay(), self._seen.draft()
+        )
+
+    def _is_repeat(self, draft: Draft, idempotency: Idempotency) -> bool:
+        found = self._seen.request(
+            draft.seen,
+            datamart=draft.datamart,
+            idempotency_key=idempotency.key,
+            body_digest=idempotency.body_digest,
+            wall_ms=draft.wall_ms,
+        )
+        if not isinstance(found, bytes):
+            draft.operations.append(found)
+            return False
+        if found != idempotency.body_digest:
+            raise IdempotencyConflict("this Idempotency-Key was used with another body")
+        return True
+
+    def _repeated(self, draft: Draft, weight: int) -> None:
+        draft.count("events_received", weight)
+        draft.count("events_duplicate", weight)
+        draft.results.append(ItemResult("duplicate", weight))
+
+    def _refused(self, draft: Draft, weight: int, error: CallerError) -> None:
+        draft.count("events_received", weight)
+        draft.count("events_refused", weight)
+        draft.count(f"events_refused.{error.code}", weight)
+        draft.results.append(ItemResult("refused", weight, error=ItemError(error.code, error.message, error.path)))
+
+    def _add_item(self, draft: Draft, examined: Examined, step: str) -> None:
+        units = self._new_units(draft, examined.units)
+        repeated = len(examined.units) - len(units)
+        if repeated and not units:
+            self._repeated(draft, repeated)
+            return
+        attached, operations = self._identities.attach(
+            draft.identities,
+            examined.identifiers,
+            datamart=draft.datamart,
+            now_ms=draft.arrival_ms,
+            sequence=draft.next_sequence(),
+        )
+        draft.operations += operations
+        for name, amount in attached.counts:
+            draft.count(name, amount)
+        for absorbed in attached.absorbed:
+            draft.add(_control(draft, RecordKind.MERGE, attached.user_point, absorbed))
+        for unit in units:
+            if unit.event_id:
+                draft.operations.append(
+                    self._seen.note(draft.seen, datamart=draft.datamart, event_id=unit.event_id, wall_ms=draft.wall_ms)
+                )
+        weight = self._add_records(draft, examined, units, attached.user_point)
+        draft.count("events_received", weight + repeated)
+        draft.count("events_duplicate", repeated)
+        draft.count(f"events_step.{step}", weight)
+        draft.results.append(ItemResult("accepted", weight, str(UUID(bytes=attached.user_point))))
+
+    def _new_units(self, draft: Draft, units: tuple[Unit, ...]) -> tuple[Unit, ...]:
+        if not any(unit.event_id for unit in units):
+            return units
+        here: set[str] = set()
+        found: list[Unit] = []
+        for unit in units:
+            if unit.event_id:
+                if unit.event_id in here or self._seen.knows(
+                    draft.seen, datamart=draft.datamart, event_id=unit.event_id, wall_ms=draft.wall_ms
+                ):
+                    continue
+                here.add(unit.event_id)
+            found.append(unit)
+        return tuple(found)
+
+    def _add_records(self, draft: Draft, examined: Examined, units: tuple[Unit, ...], user_point: bytes) -> int:
+        """Add the item's records; returns how many received events they stand for."""
+        channel = examined.channel
+        if examined.kind is RecordKind.ITEM:
+            weight = max(1, len(units))
+            event = events_array(units)
+            draft.add(_record(draft, examined, channel, user_point, examined.ts_ms, weight, event))
+            return weight
+        late = 0
+        for unit in units:
+            draft.add(_record(draft, examined, channel, user_point, unit.ts_ms, 1, unit.body))
+            if examined.kind is RecordKind.EVENT and channel is not None:
+                late += draft.arrival_ms - unit.ts_ms > channel.gap_ms + channel.grace_ms
+        draft.count("events_late", late)
+        return len(units)
+
+    def _take(self, draft: Draft) -> Receipt:
+        """Journal and route the draft. What can be refused is refused before anything outside has changed."""
+        deliveries = draft.deliveries()
+        if self._routing:
+            self._check_room(deliveries)
+        identities, seen = draft.identities, draft.seen
+
+        def committed() -> None:
+            self._identities.committed(identities)
+            self._seen.committed(seen)
+
+        operations = draft.transaction()
+        ticket = self._writer.submit(operations, draft.size_bytes + 64 * len(operations), committed)
+        self._sequence = draft.sequence
+        self._identities.keep(identities)
+        self._seen.keep(seen)
+        self.journal_bytes += sum(delivery.size_bytes for delivery in deliveries)
+        self._last_ticket = ticket
+        if self._routing:
+            self._route(draft.routes)
+        elif self._kept is not None:
+            self._kept += draft.routes
+            self._kept_bytes += draft.size_bytes
+        return Receipt(tuple(draft.results), ticket, tuple(draft.items), self._stored)
+
+    def _route(self, routes: Iterable[Delivery | Record]) -> None:
+        for route in routes:
+            if isinstance(route, Delivery):
+                self._router.deliver(route.key, route.records, route.size_bytes)
+            else:
+                self._router.merge(route)
+
+    def _check_room(self, deliveries: Sequence[Delivery]) -> None:
+        wanted: dict[UserKey, tuple[int, int]] = {}
+        for delivery in deliveries:
+            messages, size_bytes = wanted.get(delivery.key, (0, 0))
+            wanted[delivery.key] = (messages + 1, size_bytes + delivery.size_bytes)
+        new_users = 0
+        for key, (messages, size_bytes) in wanted.items():
+            if self._router.visitor(key) is None:
+                new_users += 1
+            elif not self._router.has_room(key, size_bytes, messages):
+                raise HotUser("this user sends faster than their events are taken")
+        if new_users and self._router.live_users + new_users > self._bounds.max_live_users:
+            raise Overloaded(f"{self._router.live_users} users are active", retry_after_s=10)
+
+
+def _control(draft: Draft, kind: RecordKind, user_point: bytes, body: bytes) -> Record:
+    return Record(
+        sequence=draft.next_sequence(),
+        kind=kind,
+        arrival_ms=draft.arrival_ms,
+        datamart=draft.datamart,
+        user_point=user_point,
+        channel="",
+        channel_version=0,
+        ts_ms=draft.arrival_ms,
+        weight=0,
+        process=True,
+        root=b"{}",
+        event=body,
+    )
+
+
+def _record(
+    draft: Draft,
+    examined: Examined,
+    channel: ChannelSettings | None,
+    user_point: bytes,
+    ts_ms: int,
+    weight: int,
+    event: bytes,
+) -> Record:
+    return Record(
+        sequence=draft.next_sequence(),
+        kind=examined.kind,
+        arrival_ms=draft.arrival_ms,
+        datamart=draft.datamart,
+        user_point=user_point,
+        channel=channel.key if channel is not None else "",
+        channel_version=channel.version if channel is not None else 0,
+        ts_ms=ts_ms,
+        weight=weight,
+        process=examined.process,
+        root=examined.root,
+        event=event,
+    )

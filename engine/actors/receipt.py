@@ -1,0 +1,91 @@
+"""What a sender is told: each item's fate at once, and when it is safe (decision 17)."""
+
+from collections.abc import Awaitable, Callable
+from typing import Literal
+
+import trio
+from msgspec import Struct
+
+from engine.actors.ticket import Ticket
+
+Status = Literal["accepted", "duplicate", "refused"]
+
+
+class ItemError(Struct, frozen=True):
+    """Why an item was refused: a stable code, a sentence, and the JSON path to the fault."""
+
+    code: str
+    message: str
+    path: str
+
+
+class ItemResult(Struct, frozen=True):
+    """What became of one item.
+
+    Attributes:
+        status: accepted; duplicate (all of it was accepted before); refused (nothing of it was taken).
+        events: how many of its events count.
+        user_point: whom it was routed to, as UUID text; None unless accepted.
+        error: why it was refused; None otherwise.
+    """
+
+    status: Status
+    events: int
+    user_point: str | None = None
+    error: ItemError | None = None
+
+
+class Idempotency(Struct, frozen=True):
+    """A request's `Idempotency-Key` and a digest of its body; the key with another body is a conflict (decision 18)."""
+
+    key: str
+    body_digest: bytes
+
+
+class Receipt:
+    """The answer to one `accept`.
+
+    Attributes:
+        results: one for each item, in order.
+    """
+
+    __slots__ = ("_sequences", "_stored", "_ticket", "results")
+
+    def __init__(
+        self,
+        results: tuple[ItemResult, ...],
+        ticket: Ticket,
+        sequences: tuple[int, ...],
+        stored: Callable[[tuple[int, ...]], Awaitable[None]],
+    ) -> None:
+        self.results = results
+        self._ticket = ticket
+        self._sequences = sequences
+        self._stored = stored
+
+    async def durable(self) -> None:
+        """Return when everything accepted here, and the first copy of everything called a duplicate, is on disk.
+
+        Raises:
+            Unavailable: the store is full. What was sent may still be stored, once.
+            Broken: the engine takes no more writes.
+        """
+        await self._ticket.durable()
+
+    async def stored(self, timeout_s: float = 10.0) -> bool:
+        """Wait until the `NO_SESSION` and `CLOSED_SESSION` items have left the journal: stored, dropped or dead.
+
+        Args:
+            timeout_s: how long to wait at most.
+
+        Returns:
+            False when that took longer; the items are durable and will be stored.
+
+        Raises:
+            Unavailable, Broken: as `durable`.
+        """
+        await self._ticket.durable()
+        with trio.move_on_after(timeout_s):
+            await self._stored(self._sequences)
+            return True
+        return False

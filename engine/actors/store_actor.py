@@ -1,0 +1,177 @@
+"""The last actor of the chain: what became of each envelope, written in one transaction with its journal records.
+
+    keep  ─▶ the activity            ┐
+    drop  ─▶ a counter               ├─ and: its records leave the journal, the fold state it leaves behind is saved
+    dead  ─▶ a dead letter           ┘
+
+Nothing of an envelope is written before its verdict is known, and nothing of it is written twice (decision 8).
+"""
+
+from collections.abc import Callable, Sequence
+from typing import Final
+from uuid import UUID
+
+import trio
+
+from engine.actors.stage_actor import receive_lists
+from engine.actors.writer import Writer
+from engine.model.activity import Activity
+from engine.model.wire import encode
+from engine.pipeline.stage import Dead, Drop, Envelope
+from engine.session.closed import Closed, Source
+from engine.store.keys import state_key
+from engine.store.layout import DeadLetter, encode_dead_letter
+from engine.store.port import AddDeadLetter, Count, Db, Delete, Operation, Put, RemoveJournal, StoreActivity
+
+MAX_GROUP: Final = 500
+"""Envelopes of one transaction: their activities are encoded in one step of the loop, about 20 ms."""
+
+MS_PER_MINUTE: Final = 60_000
+
+
+class Settler:
+    """Turns envelopes into operations. Pure but for the wall clock it is given.
+
+    Args:
+        wall_ms: what expiry and counters go by.
+        dead_letter_ms: how long dead letters are kept.
+    """
+
+    def __init__(self, wall_ms: Callable[[], int], dead_letter_ms: int) -> None:
+        self._wall_ms = wall_ms
+        self._dead_letter_ms = dead_letter_ms
+
+    def operations(self, envelope: Envelope) -> list[Operation]:
+        """All that the transaction of this envelope does, in order."""
+        closed = envelope.closed
+        now_ms = self._wall_ms()
+        found: list[Operation] = []
+        if envelope.verdict is not None:
+            found += self._refuse(envelope, envelope.verdict, now_ms)
+        elif envelope.activity is not None:
+            found.append(self._store(closed, envelope.activity, now_ms))
+        counts = _closing_counts(closed)
+        if counts:
+            found.append(Count(closed.datamart, counts, now_ms))
+        if closed.sequences:
+            found.append(RemoveJournal(closed.sequences))
+        if closed.saves_state:
+            key = state_key(closed.datamart, closed.user_point)
+            found.append(Delete(Db.STATES, key) if closed.state is None else Put(Db.STATES, key, closed.state))
+        if closed.absorbed:
+            found.append(Delete(Db.STATES, state_key(closed.datamart, closed.absorbed)))
+        return found
+
+    def _store(self, closed: Closed, activity: Activity, now_ms: int) -> Operation:
+        ttl = activity.ttl_minutes or 0
+        return StoreActivity(
+            datamart=closed.datamart,
+            user_point=closed.user_point,
+            ts_ms=activity.ts_ms,
+            unique_key=activity.unique_key.bytes,
+            value=activity.encode(),
+            weight=closed.weight,
+            expires_ms=activity.ts_ms + ttl * MS_PER_MINUTE if ttl else None,
+            counted_at_ms=now_ms,
+        )
+
+    def _refuse(self, envelope: Envelope, verdict: Drop | Dead, now_ms: int) -> list[Operation]:
+        closed = envelope.closed
+        if isinstance(verdict, Drop):
+            counts = (("events_dropped", closed.weight), (f"events_dropped.{verdict.reason}", closed.weight))
+            return [Count(closed.datamart, counts, now_ms)]
+        letter = DeadLetter(
+            at_ms=now_ms,
+            reason=verdict.reason,
+            stage=envelope.stage,
+            user_point=str(UUID(bytes=closed.user_point)),
+            payload=payload_of(envelope),
+            detail=verdict.detail,
+            weight=closed.weight,
+            sequences=closed.sequences,
+        )
+        expires_ms = now_ms + self._dead_letter_ms
+        return [
+            AddDeadLetter(closed.datamart, now_ms, closed.weight, encode_dead_letter(letter), expires_ms),
+            Count(closed.datamart, ((f"events_dead.{verdict.reason}", closed.weight),), now_ms),
+        ]
+
+
+def _closing_counts(closed: Closed) -> tuple[tuple[str, int], ...]:
+    if closed.reason is None:
+        return ()
+    family = "sessions_closed" if closed.source is Source.SESSION else "live_windows_closed"
+    return ((f"{family}.{closed.reason}", 1),)
+
+
+def payload_of(envelope: Envelope) -> bytes:
+    """What was lost, as it was: the activity where there is one, else the bytes as they were sent."""
+    if envelope.activity is not None:
+        return envelope.activity.encode()
+    members = envelope.closed.members
+    if len(members) == 1:
+        root, event = members[0].root, members[0].event
+        events = event if event.startswith(b"[") else b"[" + event + b"]"
+        separator = b"," if len(root) > len(b"{}") else b""
+        return root[:-1] + separator + b'"$events":' + events + b"}"
+    return encode([{"root": member.root.decode(), "event": member.event.decode()} for member in members])
+
+
+class StoreActor:
+    """Takes envelopes from the chain, commits them in groups, and tells who waits for them.
+
+    Args:
+        source: the chain's end.
+        writer: group commit; this actor waits for it, and the chain behind it for this actor.
+        settler: what each envelope writes.
+        settled: called with the envelopes of a group right after their commit.
+    """
+
+    def __init__(
+        self,
+        source: "trio.MemoryReceiveChannel[list[Envelope]]",
+        writer: Writer,
+        settler: Settler,
+        settled: Callable[[Sequence[Envelope]], None],
+    ) -> None:
+        self._source = source
+        self._writer = writer
+        self._settler = settler
+        self._settled = settled
+        # What was taken from the chain and is not yet in line for its commit. A restart begins with it.
+        self._taken: list[Envelope] = []
+
+    async def run(self) -> None:
+        """Store until the chain ends. May be called again after it raised: nothing taken is forgotten."""
+        while True:
+            if not self._taken:
+                try:
+                    self._taken = await receive_lists(self._source)
+                except trio.EndOfChannel:
+                    return
+            while self._taken:
+                await self._commit(self._taken[:MAX_GROUP])
+
+    async def _commit(self, group: Sequence[Envelope]) -> None:
+        operations: list[Operation] = []
+        for envelope in group:
+            operations += self._operations(envelope)
+        size_bytes = sum(len(operation.value) for operation in operations if isinstance(operation, StoreActivity))
+
+        def committed() -> None:
+            self._settled(group)
+
+        ticket = await self._writer.submit_when_possible(operations, size_bytes + 64 * len(operations), committed)
+        del self._taken[: len(group)]
+        # Not cut short by a full store: the batch stays in line, and this actor behind it.
+        await ticket.settled()
+
+    def _operations(self, envelope: Envelope) -> list[Operation]:
+        # Supervision is the point here: an activity that cannot be encoded must not stop the storing of all others.
+        try:
+            operations = self._settler.operations(envelope)
+            self._writer.check(operations)
+            return operations
+        except Exception as error:
+            envelope.activity, envelope.verdict, envelope.stage = None, Dead("store_error", repr(error)), "store"
+            return self._settler.operations(envelope)

@@ -1,0 +1,234 @@
+"""The composition root: `open_engine()` puts the rooms together, in nurseries whose nesting is the drain order.
+
+    store ⊃ writer ⊃ stages ⊃ user actors ⊃ recovery, reaper, janitor ⊃ the program
+
+Leaving the block stops from the inside out: refuse new work, stop the timers, let the actors hand over, let the chain
+run empty, commit, sync, close. Each step has a budget; what is not through stays in the journal, where the next start
+finds it. Open sessions are not closed by a stop.
+"""
+
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from functools import partial
+
+import trio
+
+from engine.actors.identities import Identities
+from engine.actors.intake import Bounds, Intake, Start
+from engine.actors.janitor import sweep
+from engine.actors.reaper import reap
+from engine.actors.recovery import Recovery
+from engine.actors.router import Router
+from engine.actors.seen import SeenKeys
+from engine.actors.settling import Settling
+from engine.actors.stage_actor import StageActor
+from engine.actors.store_actor import Settler, StoreActor
+from engine.actors.supervisor import Quarantine, supervise
+from engine.actors.user_actor import Entry, UserKey
+from engine.actors.wheel import Wheel
+from engine.actors.writer import Writer
+from engine.clock import Clock, SystemClock
+from engine.facade import Engine
+from engine.gauges import Gauges
+from engine.identity.placeholders import Placeholders
+from engine.observe import GcPauses, log
+from engine.pipeline.chain import STORE, build_chain
+from engine.pipeline.stage import Envelope
+from engine.reader import JournalPages, Reader
+from engine.settings import Settings
+from engine.start import Definitions, prepare, rules_of
+from engine.store.environment import LmdbStore
+from engine.store.port import Store
+
+MS_PER_DAY = 86_400_000
+
+
+@asynccontextmanager
+async def open_engine(
+    settings: Settings | None = None, *, clock: Clock | None = None, store: Store | None = None
+) -> AsyncIterator[Engine]:
+    """Run an engine for as long as the block lasts.
+
+    Args:
+        settings: all of it; the defaults make a store in `./data` with a datamart 1 and a site 1.
+        clock: engine time; the wall clock unless given.
+        store: where everything is kept; an LMDB environment in `settings.storage.data_dir` unless given. One that is
+            given is not closed.
+
+    Raises:
+        StoreLocked: another engine works on the directory.
+        SchemaTooNew: the store was written by a newer version; it was not touched.
+        BadSettings: the directory cannot be made, or tokens are given twice.
+        Broken: the engine could not go on; it comes out of the block, whatever the block was doing.
+    """
+    settings = settings or Settings()
+    clock = clock or SystemClock()
+    own: LmdbStore | None = None
+    if store is None:
+        own = store = await trio.to_thread.run_sync(LmdbStore.open, settings.storage)
+    try:
+        with GcPauses() as pauses:
+            async with _assembled(settings, clock, store, pauses) as engine:
+                yield engine
+    except BaseExceptionGroup as group:
+        # Four nurseries would wrap one error four times; whoever embeds the engine gets the error itself.
+        error: BaseException = group
+        while isinstance(error, BaseExceptionGroup) and len(error.exceptions) == 1:
+            error = error.exceptions[0]
+        if error is group:
+            raise
+        raise error from None
+    finally:
+        if own is not None:
+            with trio.CancelScope(shield=True):
+                await trio.to_thread.run_sync(own.close)
+
+
+@asynccontextmanager
+async def _assembled(settings: Settings, clock: Clock, store: Store, pauses: GcPauses) -> AsyncIterator[Engine]:
+    definitions = await trio.to_thread.run_sync(prepare, store, settings, clock)
+    reader = Reader(store, clock.wall_ms)
+    start = Start(*await trio.to_thread.run_sync(reader.last_place))
+    writer = Writer(store, report=_report, max_pending_bytes=settings.limits.max_pending_write_bytes)
+    settling = Settling(reader.in_journal)
+    actors = settings.actors
+    async with trio.open_nursery() as outer:
+        outer.start_soon(_permanent(settings, "writer", writer.run), name="writer")
+        async with trio.open_nursery() as stages:
+            entrance, chain = _start_chain(settings, clock, definitions, writer, settling, stages)
+            async with trio.open_nursery() as users:
+                wheel: Wheel[Entry] = Wheel()
+                router = _router(settings, clock, definitions, users, wheel, entrance)
+                intake = _intake(settings, clock, store, definitions, writer, router, settling, start)
+                settling.follow(router, intake)
+                recovery = Recovery(JournalPages(store), router, intake)
+                engine = Engine(
+                    intake=intake,
+                    router=router,
+                    recovery=recovery,
+                    definitions=definitions,
+                    reader=reader,
+                    gauges=Gauges(
+                        limits=settings.limits,
+                        store=store,
+                        writer=writer,
+                        router=router,
+                        wheel=wheel,
+                        intake=intake,
+                        recovery=recovery,
+                        chain=chain,
+                        pauses=pauses,
+                    ).read,
+                    read_threads=settings.api.reader_threads,
+                )
+                async with trio.open_nursery() as services:
+                    services.start_soon(_recover_and_reap, recovery, router, wheel, clock, name="reaper")
+                    services.start_soon(sweep, writer, clock, name="janitor")
+                    yield engine
+                    intake.closing = True
+                    services.cancel_scope.cancel(reason="the engine stops")
+                users.cancel_scope.deadline = trio.current_time() + actors.drain_chain_s
+                await router.close()
+            await entrance.aclose()
+            stages.cancel_scope.deadline = trio.current_time() + actors.drain_chain_s
+        writer.close()
+        outer.cancel_scope.deadline = trio.current_time() + actors.drain_store_s
+
+
+def _start_chain(
+    settings: Settings,
+    clock: Clock,
+    definitions: Definitions,
+    writer: Writer,
+    settling: Settling,
+    nursery: trio.Nursery,
+) -> "tuple[trio.MemorySendChannel[list[Envelope]], list[StageActor]]":
+    """All stage actors and the store actor, running; returns the entrance and the stages."""
+    lists = settings.actors.stage_queue_lists
+    entrance, inbox = trio.open_memory_channel[list[Envelope]](lists)
+    chain: list[StageActor] = []
+    for step in build_chain(definitions.default_compartment):
+        outbox, next_inbox = trio.open_memory_channel[list[Envelope]](lists)
+        chain.append(StageActor(step.name, step.run, inbox, outbox))
+        inbox = next_inbox
+    settler = Settler(clock.wall_ms, settings.storage.dead_letter_days * MS_PER_DAY)
+    storing = StoreActor(inbox, writer, settler, settling.settled)
+    for stage in chain:
+        nursery.start_soon(_permanent(settings, stage.name, stage.run), name=stage.name)
+    nursery.start_soon(_permanent(settings, STORE, storing.run), name=STORE)
+    return entrance, chain
+
+
+def _router(
+    settings: Settings,
+    clock: Clock,
+    definitions: Definitions,
+    nursery: trio.Nursery,
+    wheel: Wheel[Entry],
+    entrance: "trio.MemorySendChannel[list[Envelope]]",
+) -> Router:
+    actors, limits = settings.actors, settings.limits
+    quarantine: Quarantine[UserKey] = Quarantine(
+        failures=actors.quarantine_failures, window_ms=actors.quarantine_window_ms, hold_ms=actors.quarantine_ms
+    )
+    return Router(
+        nursery=nursery,
+        wheel=wheel,
+        channel_at=definitions.registry.channel_at,
+        first_stage=entrance,
+        now_ms=clock.wall_ms,
+        report=_report,
+        quarantine=quarantine,
+        mailbox_messages=limits.mailbox_messages,
+        mailbox_bytes=limits.mailbox_bytes,
+    )
+
+
+def _intake(
+    settings: Settings,
+    clock: Clock,
+    store: Store,
+    definitions: Definitions,
+    writer: Writer,
+    router: Router,
+    settling: Settling,
+    start: Start,
+) -> Intake:
+    limits, storage, identity = settings.limits, settings.storage, settings.identity
+    placeholders = Placeholders(identity.placeholders, zeros=identity.zeros_are_placeholders)
+    return Intake(
+        clock=clock,
+        writer=writer,
+        router=router,
+        identities=Identities(store, identity.hyper_point, placeholders),
+        seen=SeenKeys(store, storage.seen_days * MS_PER_DAY),
+        bounds=Bounds(
+            max_live_users=limits.max_live_users,
+            max_unstored_activities=limits.max_unstored_activities,
+            max_journal_bytes=limits.max_journal_bytes,
+            max_kept_bytes=limits.max_pending_write_bytes,
+            dead_letter_ms=storage.dead_letter_days * MS_PER_DAY,
+        ),
+        rules=rules_of(definitions, settings),
+        stored=settling.wait,
+        start=start,
+    )
+
+
+def _permanent(settings: Settings, name: str, run: Callable[[], Awaitable[None]]) -> Callable[[], Awaitable[None]]:
+    actors = settings.actors
+    return partial(
+        supervise, run, name=name, report=_report, restarts=actors.max_restarts, window_s=actors.restart_window_s
+    )
+
+
+async def _recover_and_reap(recovery: Recovery, router: Router, wheel: Wheel[Entry], clock: Clock) -> None:
+    await recovery.run()
+    found = recovery.statistics
+    if found.records or found.states:
+        log("recovered", records=found.records, states=found.states, orphans=found.orphans)
+    await reap(wheel, clock, router.expire, failed=router.expire_failed)
+
+
+def _report(name: str, what: str) -> None:
+    log("actor failed", "error", actor=name, error=what)

@@ -1,0 +1,217 @@
+"""The running engine as a program sees it: take items in, read activities back, ask how it is."""
+
+from collections.abc import Callable, Mapping, Sequence
+from uuid import UUID
+
+import trio
+from msgspec import Struct
+
+from engine.actors.intake import Intake
+from engine.actors.receipt import Idempotency, Receipt
+from engine.actors.recovery import Recovery
+from engine.actors.router import Router
+from engine.definitions.access import Access
+from engine.errors import Overloaded, SojournError
+from engine.model.activity import public
+from engine.model.channel import ChannelSettings
+from engine.observe import Metrics
+from engine.pipeline.create import session_snapshot
+from engine.reader import Reader
+from engine.selector import Filters, ts_of
+from engine.session.closed import Closed
+from engine.start import Definitions
+
+CLOSE_SLICE = 500
+"""Requests to close in one transaction: a step of a few milliseconds, then others have their turn."""
+
+RETRY_S = 0.05
+"""Pause before work that the engine gave itself is tried again at a bound."""
+
+
+class Readiness(Struct, frozen=True):
+    """Whether events are taken now, and if not, why."""
+
+    ready: bool
+    reason: str | None = None
+
+
+class Engine:
+    """What `open_engine()` gives. All methods belong to the Trio thread.
+
+    Attributes:
+        reader: everything that is stored; its methods block, so call them in a thread.
+        new_admin_token: the admin token that this start made, or None: it is shown once, only its hash is kept.
+    """
+
+    def __init__(
+        self,
+        *,
+        intake: Intake,
+        router: Router,
+        recovery: Recovery,
+        definitions: Definitions,
+        reader: Reader,
+        gauges: Callable[[], Mapping[str, float]],
+        read_threads: int,
+    ) -> None:
+        self._intake = intake
+        self._router = router
+        self._recovery = recovery
+        self._definitions = definitions
+        self._limiter = trio.CapacityLimiter(read_threads)
+        self._metrics = Metrics(reader.counters, gauges)
+        self.reader = reader
+        self.new_admin_token = definitions.new_admin_token
+
+    def accept(
+        self,
+        items: Sequence[bytes],
+        *,
+        datamart: int = 1,
+        idempotency: Idempotency | None = None,
+        process: bool = True,
+        step: str = "API",
+    ) -> Receipt:
+        """Take the good ones of these items, all or none. Synchronous: nothing else happens in between.
+
+        Args:
+            items: each the JSON of one activity.
+            datamart: whose they are.
+            idempotency: key and body digest of the request, if it has a key (decision 18).
+            process: False skips the steps between create and store (decision 42).
+            step: the monitoring step they come in under: `API`, `JS_TAG` or `DOCUMENT_IMPORT`.
+
+        Returns:
+            A receipt: what became of each item. They are safe only after `await receipt.durable()`.
+
+        Raises:
+            CallerError: the datamart is unknown, or the idempotency key was used with another body.
+            Overloaded, HotUser, Unavailable, Closing, Broken: nothing was taken; all but the last: try again later.
+        """
+        return self._intake.accept(items, datamart=datamart, idempotency=idempotency, process=process, step=step)
+
+    def reject(
+        self, payload: bytes, *, reason: str, stage: str, datamart: int = 1, event_id: str | None = None
+    ) -> Receipt:
+        """Keep an input that cannot be read as a dead letter; counted as received and dead.
+
+        Args:
+            payload: the input as it was.
+            reason, stage: why, and who found out; both become labels.
+            datamart: whose it is.
+            event_id: an id of its own: the same one again is a duplicate.
+
+        Raises:
+            Overloaded, Unavailable, Closing, Broken: nothing was taken.
+        """
+        return self._intake.reject(payload, reason=reason, stage=stage, datamart=datamart, event_id=event_id)
+
+    async def close_sessions(self, datamart: int = 1, user_point: str | None = None) -> int:
+        """Close open sessions and live windows, whatever their age (decision 7d). Returns when the request is durable.
+
+        Args:
+            datamart: whose they are.
+            user_point: of this one alone; of all that are active when None.
+
+        Returns:
+            How many user points were asked.
+        """
+        if user_point is not None:
+            points = [UUID(user_point).bytes]
+        else:
+            points = [point for mart, point in self._router.active() if mart == datamart]
+        receipt: Receipt | None = None
+        for start in range(0, len(points), CLOSE_SLICE):
+            while True:
+                try:
+                    receipt = self._intake.close_sessions(datamart, points[start : start + CLOSE_SLICE])
+                    break
+                except Overloaded:
+                    await trio.sleep(RETRY_S)
+            await receipt.durable()
+        return len(points)
+
+    async def activities(
+        self,
+        datamart: int,
+        user_point: str,
+        *,
+        filters: Filters | None = None,
+        live: bool = False,
+        limit: int = 50,
+        before_ms: int | None = None,
+    ) -> list[bytes]:
+        """The activities of a user point, newest first, as public JSON (decision 38).
+
+        Args:
+            datamart, user_point: whose; an alias shows those of whom it became.
+            filters: which of them; all when None.
+            live: also what is open now, as `SESSION_SNAPSHOT` (decision 11).
+            limit: at most so many.
+            before_ms: only those with `$ts` before this, ms since the epoch.
+        """
+        wanted = filters or Filters()
+        stored = await trio.to_thread.run_sync(
+            lambda: self.reader.activities(datamart, user_point, filters=wanted, limit=limit, before_ms=before_ms),
+            limiter=self._limiter,
+        )
+        if not live:
+            return stored
+        open_ones = [
+            shown
+            for shown in self.live_activities(datamart, user_point)
+            if wanted.match(shown) and (before_ms is None or ts_of(shown) < before_ms)
+        ]
+        return sorted([*open_ones, *stored], key=ts_of, reverse=True)[:limit]
+
+    def live_activities(self, datamart: int, user_point: str) -> list[bytes]:
+        """The open sessions and live windows of a user point as they are now, as public JSON."""
+        point = self.reader.resolve(datamart, user_point)
+        visitor = self._router.visitor((datamart, point.bytes))
+        if visitor is None:
+            return []
+        compartment = self._definitions.default_compartment(datamart)
+        return [public(_snapshot(closed, compartment)) for closed in visitor.snapshots()]
+
+    def authorize(self, token: str, *, scope: str, datamart: int) -> Access | None:
+        """What a token may do, or None when it may not do this (decision 39).
+
+        Args:
+            token: as the sender gave it, without any scheme.
+            scope: `collect`, `read` or `admin`.
+            datamart: on which.
+        """
+        return self._definitions.keyring.authorize(token, scope=scope, datamart=datamart)
+
+    def site(self, datamart: int = 1) -> ChannelSettings:
+        """The first site of a datamart, with its public token.
+
+        Raises:
+            LookupError: the datamart has no site.
+        """
+        return self._definitions.registry.first_site(datamart)
+
+    def readiness(self) -> Readiness:
+        """Whether events are taken now."""
+        try:
+            self._intake.check()
+        except SojournError as error:
+            return Readiness(False, str(error))
+        return Readiness(True)
+
+    @property
+    def recovered(self) -> bool:
+        """Whether what the last run left open is open again; until then events are journaled and wait."""
+        return self._recovery.statistics.finished
+
+    async def wait_recovered(self) -> None:
+        """Return when what the last run left open is open again."""
+        await self._recovery.done.wait()
+
+    def metrics(self) -> bytes:
+        """All metrics in Prometheus' text format. Reads counters from the store: call it in a thread or rarely."""
+        return self._metrics.text()
+
+
+def _snapshot(closed: Closed, default_compartment: str) -> bytes:
+    return session_snapshot(closed, default_compartment).encode()

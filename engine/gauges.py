@@ -1,0 +1,89 @@
+"""How near each bound is, read when somebody asks (house: Everything is bounded)."""
+
+from collections.abc import Mapping, Sequence
+
+from engine.actors.intake import Intake
+from engine.actors.recovery import Recovery
+from engine.actors.router import Router
+from engine.actors.stage_actor import StageActor
+from engine.actors.user_actor import Entry
+from engine.actors.wheel import Wheel
+from engine.actors.writer import Writer
+from engine.observe import GcPauses
+from engine.settings import LimitsSettings
+from engine.store.port import Store
+
+
+class Gauges:
+    """Reads the numbers of a running engine; see the names in `read`.
+
+    Args:
+        limits: the bounds that are shown beside the numbers.
+    """
+
+    def __init__(
+        self,
+        *,
+        limits: LimitsSettings,
+        store: Store,
+        writer: Writer,
+        router: Router,
+        wheel: Wheel[Entry],
+        intake: Intake,
+        recovery: Recovery,
+        chain: Sequence[StageActor],
+        pauses: GcPauses,
+    ) -> None:
+        self._limits = limits
+        self._store = store
+        self._writer = writer
+        self._router = router
+        self._wheel = wheel
+        self._intake = intake
+        self._recovery = recovery
+        self._chain = chain
+        self._pauses = pauses
+
+    def read(self) -> Mapping[str, float]:
+        """All gauges by name; a bound is named like its number with `_max` behind it."""
+        limits, router = self._limits, self._router.statistics()
+        writer, store, recovery = self._writer.statistics(), self._store.statistics(), self._recovery.statistics
+        found: dict[str, float] = {
+            "live_users": router.live_users,
+            "live_users_max": limits.max_live_users,
+            "live_users_peak": router.peak_live_users,
+            "sessions_open": router.open_sessions,
+            "users_quarantined": router.quarantined,
+            "user_failures": router.failures,
+            "timers_waiting": self._wheel.statistics().entries,
+            "activities_unstored": router.unstored,
+            "activities_unstored_max": limits.max_unstored_activities,
+            "journal_bytes": self._intake.journal_bytes,
+            "journal_bytes_max": limits.max_journal_bytes,
+            "writer_pending_bytes": writer.pending_bytes,
+            "writer_pending_bytes_max": writer.max_pending_bytes,
+            "writer_pending_bytes_peak": writer.peak_pending_bytes,
+            "writer_oldest_pending_ms": writer.oldest_pending_ms,
+            "writer_commits": writer.batches,
+            "writer_last_commit_ms": writer.last_commit_ms,
+            "writer_last_commit_operations": writer.last_operations,
+            "writer_retries": writer.retries,
+            "store_used_bytes": store.used_bytes,
+            "store_map_bytes": store.map_size_bytes,
+            "store_map_bytes_max": store.max_map_size_bytes,
+            "recovery_records": recovery.records,
+            "recovery_orphans": recovery.orphans,
+            "recovery_finished": float(recovery.finished),
+            "gc_pause_last_ms": self._pauses.last_ms,
+            "gc_pause_max_ms": self._pauses.max_ms,
+        }
+        found |= {f"store_rows_{name}": rows for name, rows in store.entries.items()}
+        for stage in self._chain:
+            counts = stage.statistics()
+            found |= {
+                f"stage_{stage.name}_received": counts.received,
+                f"stage_{stage.name}_queued_lists": counts.queued_lists,
+                f"stage_{stage.name}_queued_lists_max": counts.max_queued_lists,
+                f"stage_{stage.name}_errors": counts.errors,
+            }
+        return found

@@ -1,0 +1,193 @@
+"""An activity: how it travels down the chain, is stored and is shown (facts: mediarithmics 1.2; decision 37)."""
+
+from collections.abc import Sequence
+from uuid import UUID
+
+from msgspec import Raw, Struct
+
+from engine.model.event import Event, event_from
+from engine.model.identifiers import Identifier
+from engine.model.location import LOCATION_FIELDS
+from engine.model.origin import ORIGIN_FIELDS
+from engine.model.wire import (
+    NULL,
+    Fields,
+    chars,
+    decode_fields,
+    decode_list,
+    encode,
+    encode_fields,
+    without_nulls,
+)
+
+BASE_FIELDS = (
+    "$ts",
+    "$type",
+    "$session_status",
+    "$ttl",
+    "$user_agent_id",
+    "$user_account_id",
+    "$compartment_id",
+    "$email_hash",
+    "$user_identifiers",
+    "$origin",
+    "$location",
+    "$events",
+    "$unique_key",
+    "$error_analyzer_id",
+)
+"""Documented fields of every activity, in the order of the public JSON."""
+
+_VISIT_FIELDS = {
+    "SITE_VISIT": ("$site_id", "$session_duration", "$topics"),
+    "APP_VISIT": ("$app_id", "$session_duration", "$topics"),
+}
+_ENGINE_FIELDS = frozenset(BASE_FIELDS) | {"$site_id", "$app_id", "$session_duration"}
+
+
+class Activity(Struct, kw_only=True):
+    """One activity in the chain.
+
+    Attributes:
+        ts_ms, unique_key: with datamart and user point, the storage identity.
+        type, status: `$type` and `$session_status`.
+        ttl_minutes: `$ttl`; 0 or None keeps the activity for ever.
+        identifiers: what it was sent with, each once.
+        channel_field, channel_id: `$site_id` or `$app_id` and its value, or "" and "".
+        duration_s: `$session_duration` in seconds.
+        origin: JSON of `$origin` without `$ts`, or None.
+        location: `$location` as sent, or None.
+        events: in the order of `(ts, sequence)`.
+        extras: all other root fields, custom ones and unknown `$` names, as sent and in their order.
+    """
+
+    ts_ms: int
+    unique_key: UUID
+    type: str
+    status: str
+    ttl_minutes: int | None = None
+    identifiers: tuple[Identifier, ...] = ()
+    channel_field: str = ""
+    channel_id: str = ""
+    duration_s: int | None = None
+    origin: bytes | None = None
+    location: Raw | None = None
+    error_analyzer_id: str | None = None
+    events: list[Event] = []
+    extras: Fields = {}
+
+    def encode(self) -> bytes:
+        """Compact JSON as it is stored: absent fields are left out."""
+        fields: Fields = {
+            "$ts": Raw(encode(self.ts_ms)),
+            "$type": Raw(encode(self.type)),
+            "$session_status": Raw(encode(self.status)),
+        }
+        if self.ttl_minutes is not None:
+            fields["$ttl"] = Raw(encode(self.ttl_minutes))
+        fields["$user_identifiers"] = Raw(encode([one.as_json() for one in self.identifiers]))
+        if self.origin is not None:
+            fields["$origin"] = Raw(encode_fields({**decode_fields(self.origin), "$ts": Raw(encode(self.ts_ms))}))
+        if self.location is not None:
+            fields["$location"] = self.location
+        fields["$events"] = Raw(b"[" + b",".join([event.body for event in self.events]) + b"]")
+        fields["$unique_key"] = Raw(encode(str(self.unique_key)))
+        if self.error_analyzer_id is not None:
+            fields["$error_analyzer_id"] = Raw(encode(self.error_analyzer_id))
+        if self.channel_field:
+            fields[self.channel_field] = Raw(encode(self.channel_id))
+        if self.duration_s is not None:
+            fields["$session_duration"] = Raw(encode(self.duration_s))
+        fields.update(self.extras)
+        return encode_fields(fields)
+
+    def size_chars(self) -> int:
+        """Its size as decision 15 counts it: without what the engine derived, without null fields."""
+        root = {
+            "$ts": Raw(encode(self.ts_ms)),
+            "$type": Raw(encode(self.type)),
+            "$session_status": Raw(encode(self.status)),
+            "$user_identifiers": Raw(encode([one.as_json() for one in self.identifiers])),
+            **({self.channel_field: Raw(encode(self.channel_id))} if self.channel_field else {}),
+            **({"$location": self.location} if self.location is not None else {}),
+            **self.extras,
+        }
+        return measure(root, [event.body for event in self.events])
+
+
+def extras_of(root: Fields) -> Fields:
+    """The root fields that are neither documented nor derived: they come back as they were sent."""
+    return {key: value for key, value in root.items() if key not in _ENGINE_FIELDS}
+
+
+def measure(root: Fields, events: Sequence[bytes]) -> int:
+    """Code points of the compact JSON of an activity with these root fields and events (decision 15).
+
+    Null fields do not count, at root, `$origin`, event and `$properties` level; neither does `$events` in `root`.
+    """
+    return measure_root(root) + measure_events([measure_event(event) for event in events])
+
+
+def measure_root(root: Fields) -> int:
+    """The part of `measure` that the root fields make, the braces and the empty `$events` list included."""
+    total = len('{"$events":[]}')
+    for key, value in without_nulls(root):
+        if key == "$events":
+            continue
+        size = _measure_nested(value) if key == "$origin" else chars(value)
+        total += len(encode(key).decode()) + 2 + size
+    return total
+
+
+def measure_events(sizes: Sequence[int]) -> int:
+    """The part of `measure` that events of these sizes make, the commas between them included."""
+    return sum(sizes) + max(0, len(sizes) - 1)
+
+
+def measure_event(event: bytes) -> int:
+    """Code points of one event, without null fields of its own or of its `$properties`."""
+    if NULL not in event:
+        return chars(event)
+    fields = dict(without_nulls(decode_fields(event)))
+    return _object_chars(
+        [(key, _measure_nested(value) if key == "$properties" else chars(value)) for key, value in fields.items()]
+    )
+
+
+def _measure_nested(value: bytes) -> int:
+    if NULL not in value or not value.startswith(b"{"):
+        return chars(value)
+    return _object_chars([(key, chars(inner)) for key, inner in without_nulls(decode_fields(value))])
+
+
+def _object_chars(members: Sequence[tuple[str, int]]) -> int:
+    return 2 + max(0, len(members) - 1) + sum(len(encode(key).decode()) + 1 + size for key, size in members)
+
+
+def public(stored: bytes) -> bytes:
+    """The activity as it is shown: documented fields first, null where absent, all else as sent (decision 37)."""
+    fields = decode_fields(stored)
+    kind = bytes(fields["$type"]).decode().strip('"')
+    shown: Fields = {}
+    for name in (*BASE_FIELDS, *_VISIT_FIELDS.get(kind, ())):
+        shown[name] = fields.pop(name, _NULL)
+    shown["$origin"] = _with_nulls(shown["$origin"], ORIGIN_FIELDS)
+    shown["$location"] = _with_nulls(shown["$location"], LOCATION_FIELDS)
+    shown.update(fields)
+    return encode_fields(shown)
+
+
+def _with_nulls(value: Raw, names: Sequence[str]) -> Raw:
+    if bytes(value) == NULL:
+        return value
+    fields = decode_fields(value)
+    shown = {name: fields.pop(name, _NULL) for name in names}
+    return Raw(encode_fields({**shown, **fields}))
+
+
+_NULL = Raw(NULL)
+
+
+def events_from(array: bytes) -> list[Event]:
+    """The events of a JSON array, in the order of their times; equal times keep their order (decision 10)."""
+    return sorted((event_from(bytes(body)) for body in decode_list(array)), key=lambda event: event.ts_ms)

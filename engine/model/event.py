@@ -1,0 +1,71 @@
+"""A user event: a time, a name and properties (facts: mediarithmics 1.7).
+
+`SentEvent` is what the collect plane checks; `Event` is what travels down the chain. An event stays encoded, so that
+custom properties come back as they were sent, and is decoded only where a step looks inside.
+"""
+
+from typing import Annotated
+
+import msgspec
+from msgspec import Meta, Raw, Struct
+
+from engine.model.limits import MAX_EVENT_ID_CHARS, MAX_EVENT_NAME_CHARS, MAX_TS_MS
+from engine.model.wire import Fields, decode, decode_fields, encode, encode_fields
+
+Ts = Annotated[int, Meta(ge=0, le=MAX_TS_MS)]
+EventName = Annotated[str, Meta(min_length=1, max_length=MAX_EVENT_NAME_CHARS)]
+EventId = Annotated[str, Meta(min_length=1, max_length=MAX_EVENT_ID_CHARS)]
+
+PAGE_VIEW = "$page_view"
+
+
+class SentEvent(Struct, rename=lambda name: "$" + name, kw_only=True):
+    """The fields of a sent event that the engine reads; all others are kept beside them."""
+
+    event_name: EventName
+    ts: Ts | None = None
+    event_id: EventId | None = None
+    properties: Fields | None = None
+
+
+class _Head(Struct, rename=lambda name: "$" + name):
+    ts: int
+    event_name: str
+
+
+_head_decoder: msgspec.json.Decoder[_Head] = msgspec.json.Decoder(_Head)
+
+
+class Event(Struct, frozen=True, gc=False):
+    """One event in the chain.
+
+    Attributes:
+        ts_ms: the event's time.
+        name: `$event_name`.
+        body: compact JSON of the whole event, as it is stored.
+    """
+
+    ts_ms: int
+    name: str
+    body: bytes
+
+    def fields(self) -> Fields:
+        """All members of the event, values encoded."""
+        return decode_fields(self.body)
+
+    def properties(self) -> Fields:
+        """The members of `$properties`; empty where there are none."""
+        found = self.fields().get("$properties")
+        return {} if found is None or bytes(found) == b"null" else decode_fields(found)
+
+
+def event_from(body: bytes) -> Event:
+    """The event that `body`, compact JSON with `$ts` and `$event_name`, stands for."""
+    head = decode(_head_decoder, body)
+    return Event(head.ts, head.event_name, body)
+
+
+def with_ts(body: bytes, ts_ms: int) -> bytes:
+    """The same event with its time set, for an event sent without one (decision 9)."""
+    fields = decode_fields(body)
+    return encode_fields({"$ts": Raw(encode(ts_ms)), **{key: value for key, value in fields.items() if key != "$ts"}})

@@ -1,0 +1,36 @@
+"""The key the platform generates for an activity that brings none: a UUIDv1 that says when and what (decision 13)."""
+
+import hashlib
+from collections.abc import Iterable
+from uuid import UUID
+
+_GREGORIAN_TO_UNIX_100NS = 0x01B21DD213814000
+_TIME_MASK = (1 << 60) - 1
+_MULTICAST_BIT = 1 << 40
+"""Set in the node of a UUIDv1 that is no network card's address (RFC 9562, 6.10)."""
+
+
+def generated_key(ts_ms: int, parts: Iterable[bytes]) -> UUID:
+    """A UUIDv1 with the activity's time; clock sequence and node are a hash of `parts`.
+
+    Args:
+        ts_ms: the activity's `$ts`.
+        parts: what makes the activity this one. Each is hashed with its length, so that no two lists run together.
+    """
+    digest = hashlib.sha256()
+    for part in parts:
+        digest.update(len(part).to_bytes(8, "big"))
+        digest.update(part)
+    code = digest.digest()
+    time_100ns = (ts_ms * 10_000 + _GREGORIAN_TO_UNIX_100NS) & _TIME_MASK
+    clock = int.from_bytes(code[:2], "big") & 0x3FFF
+    return UUID(
+        fields=(
+            time_100ns & 0xFFFFFFFF,
+            (time_100ns >> 32) & 0xFFFF,
+            (time_100ns >> 48) | 0x1000,
+            (clock >> 8) | 0x80,
+            clock & 0xFF,
+            int.from_bytes(code[2:8], "big") | _MULTICAST_BIT,
+        )
+    )

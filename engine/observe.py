@@ -1,0 +1,134 @@
+"""What can be seen from outside: one log function, one registry of metrics read at scrape time.
+
+Nothing here costs anything on the hot path: counters are rows of the store, gauges are read when somebody asks.
+"""
+
+import gc
+import logging
+import sys
+import time
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any, Literal, Self, TextIO
+
+import structlog
+from prometheus_client import CollectorRegistry, generate_latest
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
+from prometheus_client.registry import Collector
+
+LogFormat = Literal["json", "console"]
+
+_LEVELS = {"debug": logging.DEBUG, "info": logging.INFO, "warning": logging.WARNING, "error": logging.ERROR}
+
+_logger: Any = structlog.get_logger("sojourn")
+
+
+def log(event: str, level: str = "info", **fields: Any) -> None:  # noqa: ANN401 - any loggable value is meant
+    """Write one structured line.
+
+    Args:
+        event: what happened, a short constant text.
+        level: debug, info, warning or error.
+        fields: what it happened to. Never payloads or tokens.
+    """
+    getattr(_logger, level)(event, **fields)
+
+
+def configure_logging(log_format: LogFormat = "console", level: str = "info", stream: TextIO | None = None) -> None:
+    """Choose how log lines look and which are written; for programs, not for those who embed the engine."""
+    out = stream or sys.stderr
+    renderer: Any = (
+        structlog.processors.JSONRenderer()
+        if log_format == "json"
+        else structlog.dev.ConsoleRenderer(colors=out.isatty())
+    )
+    structlog.configure(
+        processors=[
+            structlog.processors.add_log_level,
+            structlog.processors.TimeStamper(fmt="iso", utc=True),
+            renderer,
+        ],
+        wrapper_class=structlog.make_filtering_bound_logger(_LEVELS[level]),
+        logger_factory=structlog.WriteLoggerFactory(file=out),
+        cache_logger_on_first_use=False,
+    )
+
+
+class Metrics(Collector):
+    """Prometheus text made of statistics read at scrape time.
+
+    Args:
+        counters: current counters by datamart: name, or `name.label`, to number.
+        gauges: current gauges by name.
+    """
+
+    def __init__(
+        self,
+        counters: Callable[[], Mapping[int, Mapping[str, int]]],
+        gauges: Callable[[], Mapping[str, float]],
+    ) -> None:
+        self._counters = counters
+        self._gauges = gauges
+        self._registry = CollectorRegistry(auto_describe=False)
+        self._registry.register(self)
+
+    def text(self) -> bytes:
+        """The exposition of all metrics at this moment."""
+        return generate_latest(self._registry)
+
+    def collect(self) -> Iterable[Metric]:
+        """The families: one a counter name, with labels for datamart and, behind a dot, for the reason."""
+        families: dict[str, CounterMetricFamily] = {}
+        for datamart, counts in sorted(self._counters().items()):
+            for name, value in sorted(counts.items()):
+                if name == "events_open":
+                    continue
+                base, _, reason = name.partition(".")
+                labels = ["datamart", "reason"] if reason else ["datamart"]
+                full = f"sojourn_{base}_by_reason" if reason and base in counts else f"sojourn_{base}"
+                family = families.get(full)
+                if family is None:
+                    family = families[full] = CounterMetricFamily(full, _help(base, bool(reason)), labels=labels)
+                family.add_metric([str(datamart), reason] if reason else [str(datamart)], value)
+        yield from families.values()
+        open_events = GaugeMetricFamily(
+            "sojourn_events_open", "Events accepted and not yet settled", labels=["datamart"]
+        )
+        for datamart, counts in sorted(self._counters().items()):
+            open_events.add_metric([str(datamart)], counts.get("events_open", 0))
+        yield open_events
+        for name, number in sorted(self._gauges().items()):
+            yield GaugeMetricFamily(f"sojourn_{name}", name.replace("_", " "), value=number)
+
+
+def _help(base: str, by_reason: bool) -> str:
+    return base.replace("_", " ") + (" by reason" if by_reason else "")
+
+
+class GcPauses:
+    """How long the garbage collector held everything up: a gauge of `gc.callbacks`.
+
+    Attributes:
+        last_ms, max_ms: of the last collection and of the longest so far.
+        collections: how many there were.
+    """
+
+    def __init__(self) -> None:
+        self.last_ms = 0.0
+        self.max_ms = 0.0
+        self.collections = 0
+        self._started = 0.0
+
+    def __enter__(self) -> Self:
+        gc.callbacks.append(self._on_gc)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        gc.callbacks.remove(self._on_gc)
+
+    def _on_gc(self, phase: str, info: Mapping[str, int]) -> None:
+        if phase == "start":
+            self._started = time.perf_counter()
+        else:
+            self.last_ms = (time.perf_counter() - self._started) * 1000
+            self.max_ms = max(self.max_ms, self.last_ms)
+            self.collections += 1

@@ -1,0 +1,1 @@
+"""The control plane: Quart-Trio on Hypercorn, one module a resource."""

@@ -1,0 +1,51 @@
+"""The API plane: a Quart-Trio application around the resources, with the collect routes among them."""
+
+from http import HTTPStatus
+
+import quart
+from quart_trio import QuartTrio
+from werkzeug.exceptions import HTTPException
+
+from engine import Engine, Settings
+from gateway.api import metrics, timelines, user_points
+from gateway.api.mount import mount, response
+from gateway.collect.table import ROUTES as COLLECT_ROUTES
+from gateway.errors import error_reply, reply_for
+
+_CODES = {
+    404: ("not_found", "Resource Not Found"),
+    405: ("method_not_allowed", "this method is not possible here"),
+    408: ("request_timeout", "the body did not arrive in time"),
+    413: ("body_too_large", "the body is too large"),
+}
+
+
+def api_app(engine: Engine, settings: Settings) -> QuartTrio:
+    """The application.
+
+    Args:
+        engine: who is asked.
+        settings: page sizes, and the bounds of a body, which are those of the collect plane.
+    """
+    app = QuartTrio("sojourn", static_folder=None)
+    app.config["MAX_CONTENT_LENGTH"] = settings.collect.max_body_bytes
+    app.config["BODY_TIMEOUT"] = settings.collect.body_timeout_s
+    # An identifier may hold two slashes in a row: no redirect to another person's page.
+    app.url_map.merge_slashes = False
+    app.register_error_handler(HTTPException, _refused)
+    app.register_error_handler(Exception, _failed)
+    mount(app, engine, (*timelines.routes(settings), *user_points.ROUTES, *metrics.ROUTES, *COLLECT_ROUTES))
+    return app
+
+
+async def _refused(error: HTTPException) -> quart.Response:
+    """What Quart refuses by itself, in our envelope."""
+    status = error.code or 500
+    default = HTTPStatus(status).phrase
+    code, message = _CODES.get(status, (default.lower().replace(" ", "_"), default))
+    headers = {name.lower(): value for name, value in error.get_headers() if name.lower() in ("allow", "location")}
+    return response(error_reply(status, code, message, headers=headers))
+
+
+async def _failed(error: Exception) -> quart.Response:
+    return response(reply_for(error))

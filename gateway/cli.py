@@ -1,0 +1,106 @@
+"""The `sojourn` command: its manual, its commands, and what becomes of an error."""
+
+import sys
+from collections.abc import Sequence
+from importlib.metadata import version
+from typing import Final
+
+from cyclopts import App, CycloptsError
+from rich.console import Console
+
+from engine import Broken, SojournError
+
+MANUAL: Final = """\
+Turns a stream of user events into stored activities.
+
+Events come in over HTTP (**serve**) or from a log (**replay**). Each active user has an actor that holds the open
+sessions; a session that ends goes through the processing steps into an LMDB store in one directory, and comes back as
+an activity. What was acknowledged survives a crash at any moment.
+
+Every command takes **--data DIR**, the directory of the store. The reading commands (**activities**, **stats**,
+**dead-letters**) work beside a running server, and have **--json** for scripts.
+
+**Try it**
+
+    sojourn serve --data ./data
+
+prints two addresses, the tokens, and a curl line that sends a first event. In another terminal:
+
+    sojourn activities user_agent_id=browser-1 --data ./data
+    sojourn stats --data ./data
+
+**Read a web server's log**
+
+    sojourn replay --data ./data --domain example.com access.log
+
+**Environment**
+
+- SOJOURN_ADMIN_TOKEN, SOJOURN_SITE_TOKEN: the first tokens, when the store is made; otherwise they are drawn by lot.
+
+**Exit codes**
+
+- 0: done; for `serve`, stopped and drained.
+- 1: the store is broken, or a fault of ours.
+- 2: wrong usage or settings; the store is in use or cannot be read.
+- 3: `serve` was stopped before all was drained; nothing acknowledged is lost, the next start goes on with it.
+"""
+
+app = App(
+    name="sojourn",
+    help=MANUAL,
+    help_format="markdown",
+    version=lambda: f"sojourn {version('sojourn')}",
+    result_action="return_value",
+)
+# Named by address: a command loads only what it needs, and `--help` of one does not need the other.
+for _name in ("serve", "replay", "activities", "stats", "dead_letters"):
+    app.command(f"gateway.commands.{_name}:{_name}", name=_name.replace("_", "-"))
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run one command and end the process with its exit code.
+
+    Args:
+        arguments: of the command line; by default those of this process.
+    """
+    sys.exit(run(arguments))
+
+
+def run(arguments: Sequence[str] | None = None) -> int:
+    """Run one command and return its exit code; an error of ours is one line on stderr.
+
+    Args:
+        arguments: of the command line; by default those of this process.
+    """
+    try:
+        code = app(arguments, exit_on_error=False, print_error=False)
+    except CycloptsError as error:
+        return _fail(f"{error}\n`sojourn --help` tells more.", 2)
+    except KeyboardInterrupt:
+        return 130
+    except BrokenPipeError:
+        # The reader of our output (`| head`) has gone. Python would complain again when it flushes at exit.
+        sys.stderr.close()
+        return 0
+    except (SojournError, ExceptionGroup) as error:
+        if (ours := _ours(error)) is None:
+            raise
+        return _fail(str(ours) or ours.code, 1 if isinstance(ours, Broken) else 2)
+    return code if isinstance(code, int) else 0
+
+
+def _ours(error: Exception) -> SojournError | None:
+    """The error of ours that an exception is or holds; a broken engine before its consequences."""
+    if isinstance(error, SojournError):
+        return error
+    if not isinstance(error, ExceptionGroup):
+        return None
+    found = [_ours(inner) for inner in error.exceptions]
+    if any(one is None for one in found):
+        return None
+    return next((one for one in found if isinstance(one, Broken)), found[0])
+
+
+def _fail(message: str, code: int) -> int:
+    Console(stderr=True, soft_wrap=True).print(f"sojourn: {message}", style="red", markup=False, highlight=False)
+    return code

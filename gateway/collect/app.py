@@ -1,0 +1,180 @@
+"""The collect plane as a raw ASGI application: no framework between the server and the protocol functions.
+
+It owes what a framework would do: a bounded body, a deadline for it, and an answer that arrives even when the sender is
+still sending.
+"""
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Final, cast
+
+import trio
+
+from engine import Engine
+from gateway.collect.reply import Reply
+from gateway.collect.request import Request, parse_headers, parse_query
+from gateway.collect.routes import Route, find
+from gateway.errors import RequestError, reply_for
+
+if TYPE_CHECKING:
+    from hypercorn.typing import (
+        ASGIFramework,
+        ASGIReceiveCallable,
+        ASGISendCallable,
+        HTTPScope,
+        LifespanScope,
+        Scope,
+        WebsocketScope,
+    )
+
+LINGER_S: Final = 2.0
+"""After an early refusal the rest of the body is read away for so long: closing at once would reset the connection,
+and the sender would never read why."""
+
+
+def collect_app(
+    engine: Engine, routes: Sequence[Route], *, max_body_bytes: int, body_timeout_s: float
+) -> "ASGIFramework":
+    """The application.
+
+    Args:
+        engine: who takes the events.
+        routes: the table.
+        max_body_bytes: a larger body is refused, 413.
+        body_timeout_s: seconds within which a body must have arrived, else 408.
+    """
+    plane = _Plane(engine, routes, max_body_bytes, body_timeout_s)
+    return cast("ASGIFramework", plane)
+
+
+class _Plane:
+    def __init__(self, engine: Engine, routes: Sequence[Route], max_body_bytes: int, body_timeout_s: float) -> None:
+        self._engine = engine
+        self._routes = routes
+        self._max_body_bytes = max_body_bytes
+        self._body_timeout_s = body_timeout_s
+
+    async def __call__(self, scope: "Scope", receive: "ASGIReceiveCallable", send: "ASGISendCallable") -> None:
+        if scope["type"] == "http":
+            await self._http(scope, receive, send)
+        elif scope["type"] == "lifespan":
+            await _lifespan(scope, receive, send)
+        else:
+            await _refuse_websocket(scope, receive, send)
+
+    async def _http(self, scope: "HTTPScope", receive: "ASGIReceiveCallable", send: "ASGISendCallable") -> None:
+        body = _Body(receive, self._max_body_bytes, self._body_timeout_s)
+        try:
+            reply = await self._reply(scope, body)
+        except _Gone:
+            return
+        except Exception as error:
+            reply = reply_for(error)
+        await _send(reply, body, send)
+
+    async def _reply(self, scope: "HTTPScope", body: "_Body") -> Reply:
+        # hypercorn decodes `path`; an encoded slash is a part of its segment only in `raw_path`.
+        path = scope["raw_path"].decode("ascii", "replace")
+        handler, params = find(self._routes, scope["method"], path)
+        headers = parse_headers(scope["headers"])
+        query = parse_query(scope["query_string"].decode("ascii", "replace"))
+        client = scope.get("client")
+        request = Request(
+            method=scope["method"],
+            path=path,
+            params=params,
+            query=query,
+            headers=headers,
+            body=await body.read(headers.get("content-length")),
+            client=str(client[0]) if client else "",
+        )
+        return await handler(self._engine, request)
+
+
+class _Gone(Exception):
+    """The sender hung up before its request was complete: nobody is there to answer."""
+
+
+class _Body:
+    """The body of one request, read once, counted."""
+
+    def __init__(self, receive: "ASGIReceiveCallable", max_bytes: int, timeout_s: float) -> None:
+        self._receive = receive
+        self._max_bytes = max_bytes
+        self._timeout_s = timeout_s
+        self.is_complete = False
+
+    async def read(self, content_length: str | None) -> bytes:
+        """All of it.
+
+        Raises:
+            RequestError: 413, too large, by its announcement or counted; 408, too slow.
+            _Gone: the sender hung up.
+        """
+        # A length that is no number never gets here: the server refuses it.
+        if content_length is not None and int(content_length) > self._max_bytes:
+            raise self._too_large()
+        chunks: list[bytes] = []
+        size = 0
+        with trio.move_on_after(self._timeout_s) as deadline:
+            while not self.is_complete:
+                chunk = await self._chunk()
+                size += len(chunk)
+                if size > self._max_bytes:
+                    raise self._too_large()
+                chunks.append(chunk)
+        if deadline.cancelled_caught:
+            raise RequestError(408, "request_timeout", f"the body did not arrive within {self._timeout_s:g} seconds")
+        return b"".join(chunks)
+
+    async def discard(self) -> None:
+        """Read away what is still coming, for at most `LINGER_S`."""
+        with trio.move_on_after(LINGER_S):
+            try:
+                while not self.is_complete:
+                    await self._chunk()
+            except _Gone:
+                pass
+
+    async def _chunk(self) -> bytes:
+        message = await self._receive()
+        if message["type"] != "http.request":
+            self.is_complete = True
+            raise _Gone
+        self.is_complete = not message.get("more_body", False)
+        return message.get("body", b"")
+
+    def _too_large(self) -> RequestError:
+        return RequestError(413, "body_too_large", f"the body has more than {self._max_bytes} bytes")
+
+
+async def _send(reply: Reply, body: _Body, send: "ASGISendCallable") -> None:
+    headers = [(name.encode("latin-1"), value.encode("latin-1")) for name, value in reply.headers]
+    headers.append((b"content-length", b"%d" % len(reply.body)))
+    if not body.is_complete:
+        headers.append((b"connection", b"close"))
+    await send({"type": "http.response.start", "status": reply.status, "headers": headers, "trailers": False})
+    if not body.is_complete:
+        # The answer is complete for the sender, the server still holds the connection: it closes at the last message.
+        await send({"type": "http.response.body", "body": reply.body, "more_body": True})
+        await body.discard()
+        await send({"type": "http.response.body", "body": b"", "more_body": False})
+        # A reader that waits to hand over a chunk would wait for ever.
+        await body.discard()
+    else:
+        await send({"type": "http.response.body", "body": reply.body, "more_body": False})
+
+
+async def _lifespan(scope: "LifespanScope", receive: "ASGIReceiveCallable", send: "ASGISendCallable") -> None:
+    """Nothing starts or stops with the plane: the engine is around it."""
+    while True:
+        message = await receive()
+        if message["type"] == "lifespan.startup":
+            await send({"type": "lifespan.startup.complete"})
+        else:
+            await send({"type": "lifespan.shutdown.complete"})
+            return
+
+
+async def _refuse_websocket(scope: "WebsocketScope", receive: "ASGIReceiveCallable", send: "ASGISendCallable") -> None:
+    await receive()
+    await send({"type": "websocket.close", "code": 1000, "reason": "no websockets here"})

@@ -1,0 +1,105 @@
+"""A request as protocol code sees it, whichever server read it."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from urllib.parse import parse_qsl
+
+from gateway.errors import RequestError
+
+MAX_QUERY_FIELDS = 64
+"""Parameters of one request. Ours have a handful; the bound keeps a hostile query from being taken apart."""
+
+MAX_DATAMART = 2**32 - 1
+"""A datamart id is four bytes of every key of the store: a larger one cannot exist."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Request:
+    """One request, read whole.
+
+    Attributes:
+        method: upper case.
+        path: as it was sent, without the query, percent-encoded.
+        params: the named segments of the route's pattern, decoded.
+        query: parameter → its values in order, form-decoded.
+        headers: lower-case name → value; a repeated header's values joined by ", ".
+        body: as it was sent.
+        client: address of the peer, or "".
+    """
+
+    method: str = "GET"
+    path: str = "/"
+    params: Mapping[str, str] = field(default_factory=dict)
+    query: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    headers: Mapping[str, str] = field(default_factory=dict)
+    body: bytes = b""
+    client: str = ""
+
+    def parameter(self, name: str) -> str | None:
+        """The query parameter of this name, or None when it was not sent.
+
+        Raises:
+            RequestError: 400, it was sent twice: whichever we took could be the wrong one.
+        """
+        values = self.query.get(name, ())
+        if len(values) > 1:
+            raise RequestError(400, "bad_parameter", f"`{name}` was sent more than once", path=name)
+        return values[0] if values else None
+
+    def flag(self, name: str) -> bool | None:
+        """A query parameter that is `true` or `false`, or None when it was not sent.
+
+        Raises:
+            RequestError: 400, any other value.
+        """
+        value = self.parameter(name)
+        if value is None:
+            return None
+        if value not in ("true", "false"):
+            raise RequestError(400, "bad_parameter", f"`{name}` must be true or false", path=name)
+        return value == "true"
+
+    def datamart(self) -> int:
+        """The datamart that the path names.
+
+        Raises:
+            RequestError: 404, no datamart can have this id.
+        """
+        return parse_datamart(self.params["datamart"])
+
+
+def parse_datamart(text: str) -> int:
+    """A datamart id from a path.
+
+    Raises:
+        RequestError: 404, no datamart can have this id.
+    """
+    # isdecimal alone takes digits of every script.
+    if not (text.isascii() and text.isdecimal() and len(text) <= 10 and 0 < int(text) <= MAX_DATAMART):
+        raise RequestError(404, "not_found", "Resource Not Found")
+    return int(text)
+
+
+def parse_query(text: str) -> dict[str, tuple[str, ...]]:
+    """A query string, form-decoded (`+` is a space); bad UTF-8 becomes U+FFFD.
+
+    Raises:
+        RequestError: 400, more than `MAX_QUERY_FIELDS` parameters.
+    """
+    try:
+        pairs = parse_qsl(text, keep_blank_values=True, errors="replace", max_num_fields=MAX_QUERY_FIELDS)
+    except ValueError:
+        raise RequestError(400, "bad_parameter", f"more than {MAX_QUERY_FIELDS} query parameters") from None
+    query: dict[str, tuple[str, ...]] = {}
+    for name, value in pairs:
+        query[name] = (*query.get(name, ()), value)
+    return query
+
+
+def parse_headers(pairs: Iterable[tuple[bytes, bytes]]) -> dict[str, str]:
+    """Headers by lower-case name; a repeated one's values are joined by ", " (RFC 9110, 5.3)."""
+    headers: dict[str, str] = {}
+    for raw_name, raw_value in pairs:
+        name, value = raw_name.decode("latin-1").lower(), raw_value.decode("latin-1")
+        headers[name] = f"{headers[name]}, {value}" if name in headers else value
+    return headers

@@ -1,0 +1,94 @@
+"""`sojourn serve`: the engine behind its two planes."""
+
+import os
+import shlex
+from functools import partial
+from pathlib import Path
+from typing import Annotated
+
+import msgspec
+import trio
+from cyclopts import Parameter
+
+from engine import Engine, configure_logging, load_settings
+from gateway.commands.options import Data
+from gateway.commands.output import print_json
+from gateway.listen import host_and_port
+from gateway.server import run
+
+
+def serve(
+    *,
+    data: Data,
+    config: Annotated[Path | None, Parameter(help="A TOML file with settings.")] = None,
+    collect: Annotated[str | None, Parameter(help="HOST:PORT that senders of events talk to.")] = None,
+    api: Annotated[str | None, Parameter(help="HOST:PORT for reading, health and metrics.")] = None,
+    json: Annotated[bool, Parameter(negative="", help="Print one line of JSON when ready.")] = False,
+) -> int:
+    """Take events over HTTP, store activities, and answer questions about them.
+
+    Listens on 127.0.0.1:8080 (collect) and 127.0.0.1:8081 (API) unless told otherwise; port 0 picks a free one. The
+    store is made where there is none, with a datamart 1 and a site 1; the admin token is printed once, then.
+
+    With --json one line is printed when both addresses answer: {"collect": "http://…", "api": "http://…"}, and
+    the tokens with it when they are new.
+
+    SIGTERM or Ctrl-C stops: requests in flight finish, the engine drains; a second one hurries.
+
+    Examples:
+
+        sojourn serve --data ./data
+        sojourn serve --data /var/lib/sojourn --config sojourn.toml --collect 0.0.0.0:8080
+        SOJOURN_ADMIN_TOKEN=… sojourn serve --data ./data --collect 127.0.0.1:0 --api 127.0.0.1:0 --json
+    """
+    overrides: dict[str, object] = {"storage.data_dir": str(data)}
+    for plane, address in (("collect", collect), ("api", api)):
+        if address is not None:
+            overrides[f"{plane}.host"], overrides[f"{plane}.port"] = host_and_port(address)
+    settings = load_settings(config, os.environ, overrides)
+    configure_logging(settings.log.format, settings.log.level)
+    return trio.run(run, settings, _say_json if json else partial(_say, data))
+
+
+def _say_json(engine: Engine, collect_url: str, api_url: str) -> None:
+    line = {"collect": collect_url, "api": api_url}
+    if engine.new_admin_token is not None:
+        line |= {"admin_token": engine.new_admin_token, "site_token": engine.site(1).token}
+    print_json(line)
+
+
+def _say(data: Path, engine: Engine, collect_url: str, api_url: str) -> None:
+    token = engine.site(1).token
+    lines = [
+        f"collect      {collect_url}",
+        f"api          {api_url}",
+        f"site token   {token}",
+    ]
+    if engine.new_admin_token is not None:
+        lines.append(f"admin token  {engine.new_admin_token}   (this once: only its hash is kept)")
+    lines += [
+        "",
+        "Send a first visit:",
+        "",
+        f"  {first_visit(collect_url, token)}",
+        "",
+        "and look at it:",
+        "",
+        f"  sojourn activities user_agent_id=browser-1 --data {shlex.quote(str(data))}",
+        "",
+    ]
+    print("\n".join(lines), flush=True)
+
+
+def first_visit(collect_url: str, token: str) -> str:
+    """A shell command that sends a visit and returns when it is stored."""
+    visit = {
+        "$type": "SITE_VISIT",
+        "$session_status": "CLOSED_SESSION",
+        "$site_id": "1",
+        "$user_agent_id": "browser-1",
+        "$events": [{"$event_name": "hello", "$properties": {"$url": "https://example.com/?utm_source=curl"}}],
+    }
+    address = f"{collect_url}/v1/datamarts/1/user_activities?async=false"
+    body = msgspec.json.encode(visit).decode()
+    return f"curl {shlex.quote(address)} -H {shlex.quote(f'Authorization: {token}')} -d {shlex.quote(body)}"

@@ -1,0 +1,166 @@
+"""Both planes and the engine in one process: how they start, what ends them, and what the exit code says.
+
+Start: bind the addresses, open the engine, listen. Stop, at the first SIGTERM or SIGINT: no new connections, requests
+in flight finish within `actors.drain_requests_s`, the engine drains. A second signal leaves out what can be left out:
+the journal has it. A sender that does not read its answer holds up neither step, and the whole is bounded: when all
+drain budgets are spent the process ends as it is, which loses nothing that was acknowledged.
+"""
+
+import gc
+import os
+import signal
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from functools import partial
+from types import TracebackType
+from typing import Final, Self
+
+import trio
+from hypercorn.config import Config
+from hypercorn.trio import serve as hypercorn_serve
+from hypercorn.typing import ASGIFramework
+
+from engine import Engine, Settings, log, open_engine
+from gateway.api.app import api_app
+from gateway.collect.app import collect_app
+from gateway.collect.table import ROUTES
+from gateway.listen import Listener
+
+EXIT_CLEAN: Final = 0
+EXIT_BROKEN: Final = 1
+"""The store is broken, or something failed that must not."""
+EXIT_USAGE: Final = 2
+"""Wrong usage or settings, a directory in use, a port that is taken: nothing was started."""
+EXIT_CUT: Final = 3
+"""Ended before the drain was through; what was acknowledged is in the journal and goes on at the next start."""
+
+MARGIN_S: Final = 2.0
+"""Between the end of a budget and the step that enforces it."""
+
+Ready = Callable[[Engine, str, str], None]
+"""Called once both planes listen, with the engine and the addresses of collect and API."""
+
+
+async def run(settings: Settings, ready: Ready) -> int:
+    """Serve until a signal asks to stop.
+
+    Args:
+        settings: of the engine and of the planes.
+        ready: told when both listen.
+
+    Returns:
+        The exit code of the process.
+
+    Raises:
+        SojournError: an address cannot be bound, the engine could not start, or it broke; perhaps in a group.
+    """
+    code = EXIT_CUT
+    budgets = settings.actors
+    drain_s = budgets.drain_requests_s + budgets.drain_chain_s + budgets.drain_store_s
+    stopping = trio.Event()
+    finished: list[trio.Event] = []
+    with ExitStack() as stack:
+        listeners = [Listener(plane.host, plane.port) for plane in (settings.collect, settings.api)]
+        for listener in listeners:
+            stack.callback(listener.close)
+        end = stack.enter_context(_HardStop())
+        # The planes' nursery is outside the engine: a connection that hangs after its grace does not keep the engine
+        # from draining. Hence a handler may meet a closing engine, and answers 503.
+        async with trio.open_nursery() as planes:
+            hurry = trio.CancelScope()
+            planes.start_soon(_watch_signals, stopping, hurry, name="signals")
+            with hurry, end.if_it_fails(MARGIN_S, EXIT_BROKEN):
+                async with open_engine(settings) as engine:
+                    for listener, app in zip(listeners, _apps(engine, settings), strict=True):
+                        finished.append(done := trio.Event())
+                        await planes.start(_plane, app, listener.config(budgets.drain_requests_s), stopping, done)
+                    _tune_gc()
+                    ready(engine, *(listener.url for listener in listeners))
+                    await stopping.wait()
+                    end.within(drain_s + 2 * MARGIN_S, EXIT_CUT)
+                    with trio.move_on_after(budgets.drain_requests_s + MARGIN_S):
+                        for done in finished:
+                            await done.wait()
+                code = EXIT_CLEAN
+            end.within(MARGIN_S, code)
+            planes.cancel_scope.cancel(reason="the engine is closed")
+    return code
+
+
+def _apps(engine: Engine, settings: Settings) -> tuple[ASGIFramework, ASGIFramework]:
+    limits = settings.collect
+    collect = collect_app(
+        engine, ROUTES, max_body_bytes=limits.max_body_bytes, body_timeout_s=limits.body_timeout_s
+    )
+    return collect, api_app(engine, settings)
+
+
+async def _plane(
+    app: ASGIFramework,
+    config: Config,
+    stopping: trio.Event,
+    done: trio.Event,
+    *,
+    task_status: "trio.TaskStatus[list[str]]",
+) -> None:
+    try:
+        await hypercorn_serve(app, config, shutdown_trigger=stopping.wait, task_status=task_status)
+    finally:
+        done.set()
+
+
+async def _watch_signals(stopping: trio.Event, hurry: trio.CancelScope) -> None:
+    with trio.open_signal_receiver(signal.SIGTERM, signal.SIGINT) as signals:
+        async for number in signals:
+            log("stop asked for", signal=signal.Signals(number).name, again=stopping.is_set())
+            if stopping.is_set():
+                hurry.cancel(reason="a second signal")
+            stopping.set()
+
+
+def _tune_gc() -> None:
+    """What is there now stays: not looking through it again makes full collections cheap, and they become rare."""
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(100_000, 50, 1000)
+
+
+class _HardStop:
+    """Ends the process from a thread when the loop has not done so in time: it may hang, or be busy."""
+
+    def __init__(self) -> None:
+        self._timer: threading.Timer | None = None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self._cancel()
+
+    def within(self, seconds: float, code: int) -> None:
+        """End with this exit code in so many seconds; replaces what was said before."""
+        self._cancel()
+        self._timer = threading.Timer(seconds, partial(_exit_now, code))
+        self._timer.daemon = True
+        self._timer.start()
+
+    @contextmanager
+    def if_it_fails(self, seconds: float, code: int) -> Iterator[None]:
+        """`within`, should the block raise."""
+        try:
+            yield
+        except Exception:
+            self.within(seconds, code)
+            raise
+
+    def _cancel(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+
+
+def _exit_now(code: int) -> None:
+    log("ending without the rest", "warning", exit_code=code)
+    os._exit(code)

@@ -1,0 +1,1 @@
+"""What every store must do, run against the one on disk and the one in memory."""

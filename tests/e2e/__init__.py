@@ -1,0 +1,1 @@
+"""Tests of the whole: a child process, real sockets, a real store."""

@@ -1,0 +1,1 @@
+"""The parts of the store: keys, values, opening, LMDB's seam, reads."""
