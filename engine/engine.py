@@ -7,14 +7,16 @@ run empty, commit, sync, close. Each step has a budget; what is not through stay
 finds it. Open sessions are not closed by a stop.
 """
 
+import threading
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from functools import partial
 
 import trio
 
+from engine.actors.arrivals import ArrivalClock
 from engine.actors.identities import Identities
-from engine.actors.intake import Bounds, Intake, Start
+from engine.actors.intake import Bounds, Intake
 from engine.actors.janitor import sweep
 from engine.actors.reaper import reap
 from engine.actors.recovery import Recovery
@@ -28,6 +30,7 @@ from engine.actors.user_actor import Entry, UserKey
 from engine.actors.wheel import Wheel
 from engine.actors.writer import Writer
 from engine.clock import Clock, SystemClock
+from engine.errors import Broken
 from engine.facade import Engine
 from engine.gauges import Gauges
 from engine.identity.placeholders import Placeholders
@@ -41,6 +44,10 @@ from engine.store.environment import LmdbStore
 from engine.store.port import Store
 
 MS_PER_DAY = 86_400_000
+
+STAND_ASIDE_S = 0.02
+"""A batch's rows take a few milliseconds; pages that must first be read from disk may take longer, and are not waited
+for: the loop goes on."""
 
 
 @asynccontextmanager
@@ -66,29 +73,38 @@ async def open_engine(
     own: LmdbStore | None = None
     if store is None:
         own = store = await trio.to_thread.run_sync(LmdbStore.open, settings.storage)
+        own.stand_aside = partial(_stand_aside, trio.lowlevel.current_trio_token())
     try:
         with GcPauses() as pauses:
             async with _assembled(settings, clock, store, pauses) as engine:
                 yield engine
     except BaseExceptionGroup as group:
-        # Four nurseries would wrap one error four times; whoever embeds the engine gets the error itself.
-        error: BaseException = group
-        while isinstance(error, BaseExceptionGroup) and len(error.exceptions) == 1:
-            error = error.exceptions[0]
-        if error is group:
-            raise
-        raise error from None
+        error = _the_error(group)
+        raise error from error.__cause__
     finally:
         if own is not None:
             with trio.CancelScope(shield=True):
                 await trio.to_thread.run_sync(own.close)
 
 
+def _the_error(group: BaseExceptionGroup[BaseException]) -> BaseException:
+    """What whoever embeds the engine gets: an error itself, where nurseries have wrapped it.
+
+    Several actors find a broken store broken, and the program in the block as well: one of them speaks for all.
+    """
+    broken = group.subgroup(Broken)
+    error: BaseException = broken or group
+    while isinstance(error, BaseExceptionGroup) and (broken is not None or len(error.exceptions) == 1):
+        error = error.exceptions[0]
+    return error
+
+
 @asynccontextmanager
 async def _assembled(settings: Settings, clock: Clock, store: Store, pauses: GcPauses) -> AsyncIterator[Engine]:
     definitions = await trio.to_thread.run_sync(prepare, store, settings, clock)
     reader = Reader(store, clock.wall_ms)
-    start = Start(*await trio.to_thread.run_sync(reader.last_place))
+    last_sequence, last_arrival_ms = await trio.to_thread.run_sync(reader.last_place)
+    arrivals = ArrivalClock(clock, last_arrival_ms)
     writer = Writer(store, report=_report, max_pending_bytes=settings.limits.max_pending_write_bytes)
     settling = Settling(reader.in_journal)
     actors = settings.actors
@@ -99,7 +115,7 @@ async def _assembled(settings: Settings, clock: Clock, store: Store, pauses: GcP
             async with trio.open_nursery() as users:
                 wheel: Wheel[Entry] = Wheel()
                 router = _router(settings, clock, definitions, users, wheel, entrance)
-                intake = _intake(settings, clock, store, definitions, writer, router, settling, start)
+                intake = _intake(settings, arrivals, store, definitions, writer, router, settling, last_sequence)
                 settling.follow(router, intake)
                 recovery = Recovery(JournalPages(store), router, intake)
                 engine = Engine(
@@ -122,7 +138,7 @@ async def _assembled(settings: Settings, clock: Clock, store: Store, pauses: GcP
                     read_threads=settings.api.reader_threads,
                 )
                 async with trio.open_nursery() as services:
-                    services.start_soon(_recover_and_reap, recovery, router, wheel, clock, name="reaper")
+                    services.start_soon(_recover_and_reap, recovery, router, wheel, arrivals, name="reaper")
                     services.start_soon(sweep, writer, clock, name="janitor")
                     yield engine
                     intake.closing = True
@@ -186,13 +202,13 @@ def _router(
 
 def _intake(
     settings: Settings,
-    clock: Clock,
+    clock: ArrivalClock,
     store: Store,
     definitions: Definitions,
     writer: Writer,
     router: Router,
     settling: Settling,
-    start: Start,
+    last_sequence: int,
 ) -> Intake:
     limits, storage, identity = settings.limits, settings.storage, settings.identity
     placeholders = Placeholders(identity.placeholders, zeros=identity.zeros_are_placeholders)
@@ -211,7 +227,7 @@ def _intake(
         ),
         rules=rules_of(definitions, settings),
         stored=settling.wait,
-        start=start,
+        last_sequence=last_sequence,
     )
 
 
@@ -226,8 +242,14 @@ async def _recover_and_reap(recovery: Recovery, router: Router, wheel: Wheel[Ent
     await recovery.run()
     found = recovery.statistics
     if found.records or found.states:
-        log("recovered", records=found.records, states=found.states, orphans=found.orphans)
+        level = "warning" if found.orphans or found.damaged else "info"
+        log("recovered", level, records=found.records, states=found.states, orphans=found.orphans, damaged=found.damaged)
     await reap(wheel, clock, router.expire, failed=router.expire_failed)
+
+
+def _stand_aside(token: trio.lowlevel.TrioToken, placed: threading.Event) -> None:
+    """Hold the Trio thread until a commit's rows are in place, or for so long that nobody would notice."""
+    token.run_sync_soon(placed.wait, STAND_ASIDE_S)
 
 
 def _report(name: str, what: str) -> None:

@@ -109,17 +109,21 @@ class Engine:
     async def close_sessions(self, datamart: int = 1, user_point: str | None = None) -> int:
         """Close open sessions and live windows, whatever their age (decision 7d). Returns when the request is durable.
 
+        What the last run left open is closed as well: this waits until it is open again.
+
         Args:
             datamart: whose they are.
-            user_point: of this one alone; of all that are active when None.
+            user_point: of this one alone, or of whom it has become; of all that are active when None.
 
         Returns:
             How many user points were asked.
         """
-        if user_point is not None:
-            points = [UUID(user_point).bytes]
-        else:
+        await self._recovery.done.wait()
+        if user_point is None:
             points = [point for mart, point in self._router.active() if mart == datamart]
+        else:
+            point = self._intake.survivor(datamart, UUID(user_point).bytes)
+            points = [point] if self._router.visitor((datamart, point)) is not None else []
         receipt: Receipt | None = None
         for start in range(0, len(points), CLOSE_SLICE):
             while True:
@@ -166,8 +170,7 @@ class Engine:
 
     def live_activities(self, datamart: int, user_point: str) -> list[bytes]:
         """The open sessions and live windows of a user point as they are now, as public JSON."""
-        point = self.reader.resolve(datamart, user_point)
-        visitor = self._router.visitor((datamart, point.bytes))
+        visitor = self._router.visitor((datamart, self._intake.survivor(datamart, UUID(user_point).bytes)))
         if visitor is None:
             return []
         compartment = self._definitions.default_compartment(datamart)

@@ -73,6 +73,7 @@ class Gauges:
             "store_map_bytes_max": store.max_map_size_bytes,
             "recovery_records": recovery.records,
             "recovery_orphans": recovery.orphans,
+            "recovery_damaged_states": recovery.damaged,
             "recovery_finished": float(recovery.finished),
             "gc_pause_last_ms": self._pauses.last_ms,
             "gc_pause_max_ms": self._pauses.max_ms,

@@ -10,6 +10,7 @@ from uuid import UUID
 from msgspec import Struct
 
 from engine.clock import SystemClock
+from engine.errors import StoreBroken
 from engine.model.activity import public
 from engine.model.record import Record
 from engine.selector import Filters, Selector
@@ -184,8 +185,15 @@ class JournalPages:
             after = rows[-1][0]
 
     def records(self, after: int, limit: int) -> Sequence[Record]:
-        """Up to `limit` committed records behind a sequence, in order."""
-        return journal.read_records(self._store, after=after, limit=limit)
+        """Up to `limit` committed records behind a sequence, in order.
+
+        Raises:
+            StoreBroken: one of them is damaged: what it was part of cannot be told.
+        """
+        try:
+            return journal.read_records(self._store, after=after, limit=limit)
+        except ValueError as error:
+            raise StoreBroken(str(error)) from error
 
 
 @contextmanager

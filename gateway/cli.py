@@ -2,7 +2,7 @@
 
 import sys
 from collections.abc import Sequence
-from importlib.metadata import version
+from importlib.metadata import PackageNotFoundError, version
 from typing import Final
 
 from cyclopts import App, CycloptsError
@@ -24,7 +24,7 @@ Every command takes **--data DIR**, the directory of the store. The reading comm
 
     sojourn serve --data ./data
 
-prints two addresses, the tokens, and a curl line that sends a first event. In another terminal:
+prints two addresses, the tokens, and a curl line that sends a first visit. In another terminal:
 
     sojourn activities user_agent_id=browser-1 --data ./data
     sojourn stats --data ./data
@@ -35,7 +35,9 @@ prints two addresses, the tokens, and a curl line that sends a first event. In a
 
 **Environment**
 
-- SOJOURN_ADMIN_TOKEN, SOJOURN_SITE_TOKEN: the first tokens, when the store is made; otherwise they are drawn by lot.
+- SOJOURN_ADMIN_TOKEN, SOJOURN_SITE_TOKEN: the admin token and the token of the first site; without them the first
+  start makes some.
+- SOJOURN_SECTION__KEY, such as SOJOURN_LOG__FORMAT=json: a setting, instead of a line in the file of `--config`.
 
 **Exit codes**
 
@@ -45,16 +47,15 @@ prints two addresses, the tokens, and a curl line that sends a first event. In a
 - 3: `serve` was stopped before all was drained; nothing acknowledged is lost, the next start goes on with it.
 """
 
-app = App(
-    name="sojourn",
-    help=MANUAL,
-    help_format="markdown",
-    version=lambda: f"sojourn {version('sojourn')}",
-    result_action="return_value",
-)
-# Named by address: a command loads only what it needs, and `--help` of one does not need the other.
-for _name in ("serve", "replay", "activities", "stats", "dead_letters"):
-    app.command(f"gateway.commands.{_name}:{_name}", name=_name.replace("_", "-"))
+
+COMMANDS: Final = {
+    "serve": "Take events over HTTP, store activities, and answer questions about them.",
+    "replay": "Read web server logs, or activities as NDJSON, as if they happened now.",
+    "activities": "Show the stored activities of one person, newest first.",
+    "stats": "Show the counters, and whether every received event is accounted for.",
+    "dead-letters": "Show what could not be processed, and why.",
+}
+"""Each command with the first line of its help; a test compares them."""
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -72,8 +73,9 @@ def run(arguments: Sequence[str] | None = None) -> int:
     Args:
         arguments: of the command line; by default those of this process.
     """
+    arguments = sys.argv[1:] if arguments is None else arguments
     try:
-        code = app(arguments, exit_on_error=False, print_error=False)
+        code = command_line(arguments)(arguments, exit_on_error=False, print_error=False)
     except CycloptsError as error:
         return _fail(f"{error}\n`sojourn --help` tells more.", 2)
     except KeyboardInterrupt:
@@ -87,6 +89,26 @@ def run(arguments: Sequence[str] | None = None) -> int:
             raise
         return _fail(str(ours) or ours.code, 1 if isinstance(ours, Broken) else 2)
     return code if isinstance(code, int) else 0
+
+
+def command_line(arguments: Sequence[str]) -> App:
+    """The command line for these arguments.
+
+    Only the module of the command that runs is loaded, and it brings its help; the others are a line in a list.
+    """
+    app = App(name="sojourn", help=MANUAL, help_format="markdown", version=_version, result_action="return_value")
+    for place, (name, line) in enumerate(COMMANDS.items()):
+        module = name.replace("-", "_")
+        help_text = None if name in arguments[:1] else line
+        app.command(f"gateway.commands.{module}:{module}", name=name, help=help_text, sort_key=place)
+    return app
+
+
+def _version() -> str:
+    try:
+        return f"sojourn {version('sojourn')}"
+    except PackageNotFoundError:
+        return "sojourn, run from its sources"
 
 
 def _ours(error: Exception) -> SojournError | None:

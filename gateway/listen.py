@@ -1,6 +1,7 @@
 """Where and how our planes listen: the sockets, hypercorn's configuration, its log lines among ours."""
 
 import socket
+from contextlib import ExitStack
 from traceback import format_exc
 from typing import Any
 
@@ -40,9 +41,12 @@ class Listener:
                 host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
             )[0]
             self._socket = socket.socket(family, kind, proto)
-            self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            self._socket.bind(address)
+            with ExitStack() as unless_bound:
+                unless_bound.callback(self._socket.close)
+                self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+                self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+                self._socket.bind(address)
+                unless_bound.pop_all()
         except OSError as error:
             raise BadSettings(f"cannot listen on {host}:{port}: {error.strerror or error}") from None
         self.url = f"http://{f'[{host}]' if ':' in host else host}:{self._socket.getsockname()[1]}"

@@ -90,9 +90,7 @@ async def run(settings: Settings, ready: Ready) -> int:
 
 def _apps(engine: Engine, settings: Settings) -> tuple[ASGIFramework, ASGIFramework]:
     limits = settings.collect
-    collect = collect_app(
-        engine, ROUTES, max_body_bytes=limits.max_body_bytes, body_timeout_s=limits.body_timeout_s
-    )
+    collect = collect_app(engine, ROUTES, max_body_bytes=limits.max_body_bytes, body_timeout_s=limits.body_timeout_s)
     return collect, api_app(engine, settings)
 
 

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass, field
 
+from engine.actors.examine import Examined
 from engine.actors.identities import Overlay as IdentityOverlay
 from engine.actors.receipt import ItemResult
 from engine.actors.seen import Overlay as SeenOverlay
@@ -87,3 +88,40 @@ class Draft:
         if counts:
             found.append(Count(self.datamart, counts, self.wall_ms))
         return found
+
+
+def control_record(draft: Draft, kind: RecordKind, user_point: bytes, body: bytes) -> Record:
+    """The draft's next record, one of the engine's own: a MERGE or a CLOSE."""
+    return Record(
+        sequence=draft.next_sequence(),
+        kind=kind,
+        arrival_ms=draft.arrival_ms,
+        datamart=draft.datamart,
+        user_point=user_point,
+        channel="",
+        channel_version=0,
+        ts_ms=draft.arrival_ms,
+        weight=0,
+        process=True,
+        root=b"{}",
+        event=body,
+    )
+
+
+def item_record(draft: Draft, examined: Examined, user_point: bytes, ts_ms: int, weight: int, event: bytes) -> Record:
+    """The draft's next record, with an event of an item, or with all of it."""
+    channel = examined.channel
+    return Record(
+        sequence=draft.next_sequence(),
+        kind=examined.kind,
+        arrival_ms=draft.arrival_ms,
+        datamart=draft.datamart,
+        user_point=user_point,
+        channel=channel.key if channel is not None else "",
+        channel_version=channel.version if channel is not None else 0,
+        ts_ms=ts_ms,
+        weight=weight,
+        process=examined.process,
+        root=examined.root,
+        event=event,
+    )

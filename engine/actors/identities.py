@@ -123,6 +123,11 @@ class Identities:
             if self._pending.points.get(key) is row:
                 del self._pending.points[key]
 
+    def survivor(self, datamart: int, user_point: bytes) -> bytes:
+        """What a user point has become: itself, or the one that absorbed it, committed or not."""
+        row = self._row(Overlay(), datamart, user_point)
+        return row.alias_of if row is not None and row.alias_of is not None else user_point
+
     def _survivor(self, draft: Overlay, datamart: int, point: bytes) -> bytes:
         """What a merge that is not yet committed has made of a user point; the cache is cleared by those that are.
 
@@ -140,13 +145,15 @@ class Identities:
             if data is None:
                 return None
             point = decode_identifier(data).user_point
+        # What this request has changed is kept nowhere else until the request is taken: it may still be refused.
+        is_lasting = key not in draft.links and user_point_key(datamart, point) not in draft.points
         row = self._row(draft, datamart, point)
         if row is not None and row.alias_of is not None:
             point = row.alias_of
             row = self._row(draft, datamart, point)
         if row is None:
             return None
-        if key not in draft.links and key not in self._pending.links:
+        if is_lasting and key not in self._pending.links:
             self._remember(key, point)
         return _view(point, row)
 

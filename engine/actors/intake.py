@@ -11,7 +11,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 from uuid import UUID
 
-from engine.actors.draft import Delivery, Draft
+from engine.actors.arrivals import ArrivalClock
+from engine.actors.draft import Delivery, Draft, control_record, item_record
 from engine.actors.examine import Examined, Rules, Unit, events_array, examine, weight_of
 from engine.actors.identities import Identities
 from engine.actors.identities import Overlay as IdentityOverlay
@@ -19,10 +20,9 @@ from engine.actors.receipt import Idempotency, ItemError, ItemResult, Receipt
 from engine.actors.router import Router
 from engine.actors.seen import SeenKeys
 from engine.actors.writer import Writer
-from engine.clock import Clock
 from engine.errors import CallerError, Closing, HotUser, IdempotencyConflict, Overloaded
-from engine.model.channel import ChannelSettings
-from engine.model.record import Record, RecordKind
+from engine.identity.attach import NoUserIdentifier
+from engine.model.record import Record, RecordKind, record_size_bytes
 from engine.store.layout import DeadLetter, encode_dead_letter
 from engine.store.port import AddDeadLetter
 
@@ -42,26 +42,20 @@ class Bounds:
     dead_letter_ms: int
 
 
-@dataclass(frozen=True, slots=True)
-class Start:
-    """Where the last run ended."""
-
-    sequence: int
-    arrival_ms: int
-
-
 class Intake:
     """Takes items in.
 
     Args:
+        clock: stamps arrivals; it never goes backwards.
         rules: what items of a datamart are checked against; None for an unknown datamart.
         stored: waits until the records of these sequences have left the journal.
+        last_sequence: the last one ever used.
     """
 
     def __init__(
         self,
         *,
-        clock: Clock,
+        clock: ArrivalClock,
         writer: Writer,
         router: Router,
         identities: Identities,
@@ -69,7 +63,7 @@ class Intake:
         bounds: Bounds,
         rules: Callable[[int], Rules | None],
         stored: Callable[[tuple[int, ...]], Awaitable[None]],
-        start: Start,
+        last_sequence: int,
     ) -> None:
         self._clock = clock
         self._writer = writer
@@ -79,8 +73,8 @@ class Intake:
         self._bounds = bounds
         self._rules = rules
         self._stored = stored
-        self._sequence = start.sequence
-        self._arrival_ms = start.arrival_ms
+        self._sequence = last_sequence
+        self._found_sequence = last_sequence
         self.journal_bytes = 0
         """Bytes of records accepted and not yet settled, about."""
         self.closing = False
@@ -103,16 +97,21 @@ class Intake:
         if self._last_ticket is not None:
             await self._last_ticket.settled()
 
+    def found(self, records: Sequence[Record]) -> None:
+        """Recovery has read these: what the last run left counts for the journal's bound as well."""
+        self.journal_bytes += sum(
+            record_size_bytes(record) for record in records if record.weight and record.sequence <= self._found_sequence
+        )
+
     def open(self) -> None:
         """Route what was kept, and everything from now on as it comes: recovery has caught up."""
         self._routing = True
         self._route(self._kept or ())
         self._kept = None
 
-    def arrival_ms(self) -> int:
-        """Engine time as the journal sees it: never backwards (decision 7)."""
-        self._arrival_ms = max(self._arrival_ms, self._clock.now_ms())
-        return self._arrival_ms
+    def survivor(self, datamart: int, user_point: bytes) -> bytes:
+        """What a user point has become: itself, or the one that absorbed it, as soon as that was accepted."""
+        return self._identities.survivor(datamart, user_point)
 
     def check(self) -> None:
         """Raise when nothing can be taken now.
@@ -122,6 +121,12 @@ class Intake:
             Unavailable, Broken: the store takes no writes.
             Overloaded: a bound is reached.
         """
+        self._check_flow()
+        if self.journal_bytes > self._bounds.max_journal_bytes:
+            raise Overloaded(f"the journal holds {self.journal_bytes} bytes of open sessions", retry_after_s=30)
+
+    def _check_flow(self) -> None:
+        """`check`, but for the bound of what may be open: who asks to close makes room there."""
         if self.closing:
             raise Closing("the engine is stopping")
         self._writer.check_store()
@@ -130,8 +135,6 @@ class Intake:
             raise Overloaded(f"{self._router.unstored} closed activities wait to be stored", retry_after_s=2)
         if self._kept_bytes > bounds.max_kept_bytes and not self._routing:
             raise Overloaded("the engine is still reading its journal")
-        if self.journal_bytes > bounds.max_journal_bytes:
-            raise Overloaded(f"the journal holds {self.journal_bytes} bytes of open sessions", retry_after_s=30)
 
     def accept(
         self,
@@ -160,15 +163,20 @@ class Intake:
         if rules is None:
             raise CallerError(f"no datamart {datamart}", code="unknown_datamart")
         draft = self._draft(datamart)
-        if idempotency is not None and self._is_repeat(draft, idempotency):
-            for item in items:
-                self._repeated(draft, weight_of(item))
-            return self._take(draft)
+        is_repeat = idempotency is not None and self._is_repeat(draft, idempotency)
         for item in items:
             try:
-                self._add_item(draft, examine(item, rules, arrival_ms=draft.arrival_ms, process=process), step)
+                examined = examine(item, rules, arrival_ms=draft.arrival_ms, process=process)
+                if is_repeat:
+                    self._check_identified(draft, examined)
+                    self._repeated(draft, weight_of(item))
+                else:
+                    self._add_item(draft, examined, step)
             except CallerError as error:
                 self._refused(draft, weight_of(item), error)
+        # Of a request that brought nothing, nothing has to be known again.
+        if idempotency is not None and not is_repeat and any(one.status != "refused" for one in draft.results):
+            self._note_request(draft, idempotency)
         return self._take(draft)
 
     def reject(self, payload: bytes, *, reason: str, stage: str, datamart: int, event_id: str | None) -> Receipt:
@@ -202,31 +210,45 @@ class Intake:
         Raises:
             Overloaded, HotUser, Closing, Unavailable, Broken: nothing was taken.
         """
-        self.check()
+        self._check_flow()
         draft = self._draft(datamart)
         for user_point in user_points:
-            draft.add(_control(draft, RecordKind.CLOSE, user_point, b""))
+            draft.add(control_record(draft, RecordKind.CLOSE, user_point, b""))
         return self._take(draft)
 
     def _draft(self, datamart: int) -> Draft:
         return Draft(
-            datamart, self.arrival_ms(), self._clock.wall_ms(), self._sequence, IdentityOverlay(), self._seen.draft()
+            datamart, self._clock.now_ms(), self._clock.wall_ms(), self._sequence, IdentityOverlay(), self._seen.draft()
         )
 
     def _is_repeat(self, draft: Draft, idempotency: Idempotency) -> bool:
-        found = self._seen.request(
-            draft.seen,
-            datamart=draft.datamart,
-            idempotency_key=idempotency.key,
-            body_digest=idempotency.body_digest,
-            wall_ms=draft.wall_ms,
+        found = self._seen.digest_of_request(
+            draft.seen, datamart=draft.datamart, idempotency_key=idempotency.key, wall_ms=draft.wall_ms
         )
-        if not isinstance(found, bytes):
-            draft.operations.append(found)
-            return False
-        if found != idempotency.body_digest:
+        if found is not None and found != idempotency.body_digest:
             raise IdempotencyConflict("this Idempotency-Key was used with another body")
-        return True
+        return found is not None
+
+    def _note_request(self, draft: Draft, idempotency: Idempotency) -> None:
+        draft.operations.append(
+            self._seen.note_request(
+                draft.seen,
+                datamart=draft.datamart,
+                idempotency_key=idempotency.key,
+                body_digest=idempotency.body_digest,
+                wall_ms=draft.wall_ms,
+            )
+        )
+
+    def _check_identified(self, draft: Draft, examined: Examined) -> None:
+        """Refuse again what was refused for want of an identifier: a repeat is no success for what was never taken."""
+        self._identities.attach(
+            IdentityOverlay(),
+            examined.identifiers,
+            datamart=draft.datamart,
+            now_ms=draft.arrival_ms,
+            sequence=draft.next_sequence(),
+        )
 
     def _repeated(self, draft: Draft, weight: int) -> None:
         draft.count("events_received", weight)
@@ -237,6 +259,8 @@ class Intake:
         draft.count("events_received", weight)
         draft.count("events_refused", weight)
         draft.count(f"events_refused.{error.code}", weight)
+        if isinstance(error, NoUserIdentifier):
+            draft.count("identifiers_placeholder", error.placeholders)
         draft.results.append(ItemResult("refused", weight, error=ItemError(error.code, error.message, error.path)))
 
     def _add_item(self, draft: Draft, examined: Examined, step: str) -> None:
@@ -256,7 +280,7 @@ class Intake:
         for name, amount in attached.counts:
             draft.count(name, amount)
         for absorbed in attached.absorbed:
-            draft.add(_control(draft, RecordKind.MERGE, attached.user_point, absorbed))
+            draft.add(control_record(draft, RecordKind.MERGE, attached.user_point, absorbed))
         for unit in units:
             if unit.event_id:
                 draft.operations.append(
@@ -289,11 +313,11 @@ class Intake:
         if examined.kind is RecordKind.ITEM:
             weight = max(1, len(units))
             event = events_array(units)
-            draft.add(_record(draft, examined, channel, user_point, examined.ts_ms, weight, event))
+            draft.add(item_record(draft, examined, user_point, examined.ts_ms, weight, event))
             return weight
         late = 0
         for unit in units:
-            draft.add(_record(draft, examined, channel, user_point, unit.ts_ms, 1, unit.body))
+            draft.add(item_record(draft, examined, user_point, unit.ts_ms, 1, unit.body))
             if examined.kind is RecordKind.EVENT and channel is not None:
                 late += draft.arrival_ms - unit.ts_ms > channel.gap_ms + channel.grace_ms
         draft.count("events_late", late)
@@ -315,7 +339,7 @@ class Intake:
         self._sequence = draft.sequence
         self._identities.keep(identities)
         self._seen.keep(seen)
-        self.journal_bytes += sum(delivery.size_bytes for delivery in deliveries)
+        self.journal_bytes += sum(record_size_bytes(record) for record in draft.records if record.weight)
         self._last_ticket = ticket
         if self._routing:
             self._route(draft.routes)
@@ -344,45 +368,3 @@ class Intake:
                 raise HotUser("this user sends faster than their events are taken")
         if new_users and self._router.live_users + new_users > self._bounds.max_live_users:
             raise Overloaded(f"{self._router.live_users} users are active", retry_after_s=10)
-
-
-def _control(draft: Draft, kind: RecordKind, user_point: bytes, body: bytes) -> Record:
-    return Record(
-        sequence=draft.next_sequence(),
-        kind=kind,
-        arrival_ms=draft.arrival_ms,
-        datamart=draft.datamart,
-        user_point=user_point,
-        channel="",
-        channel_version=0,
-        ts_ms=draft.arrival_ms,
-        weight=0,
-        process=True,
-        root=b"{}",
-        event=body,
-    )
-
-
-def _record(
-    draft: Draft,
-    examined: Examined,
-    channel: ChannelSettings | None,
-    user_point: bytes,
-    ts_ms: int,
-    weight: int,
-    event: bytes,
-) -> Record:
-    return Record(
-        sequence=draft.next_sequence(),
-        kind=examined.kind,
-        arrival_ms=draft.arrival_ms,
-        datamart=draft.datamart,
-        user_point=user_point,
-        channel=channel.key if channel is not None else "",
-        channel_version=channel.version if channel is not None else 0,
-        ts_ms=ts_ms,
-        weight=weight,
-        process=examined.process,
-        root=examined.root,
-        event=event,
-    )

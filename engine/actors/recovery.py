@@ -39,6 +39,10 @@ class Gate(Protocol):
         """Return when everything accepted so far is in the journal."""
         ...
 
+    def found(self, records: Sequence[Record]) -> None:
+        """These were read."""
+        ...
+
     def open(self) -> None:
         """Route what was kept, and everything from now on as it comes."""
         ...
@@ -68,11 +72,19 @@ class _Saved:
 
 @dataclass(slots=True)
 class RecoveryStatistics:
-    """How far recovery is. `orphans`: records that a saved state should hold and does not; they become dead letters."""
+    """How far recovery is.
+
+    Attributes:
+        records, states: read so far.
+        orphans: records that a saved state should hold and does not; they become dead letters.
+        damaged: saved states that could not be used.
+        finished: whether routing has begun.
+    """
 
     records: int = 0
     states: int = 0
     orphans: int = 0
+    damaged: int = 0
     finished: bool = False
 
 
@@ -98,7 +110,12 @@ class Recovery:
     async def run(self) -> None:
         """Return when routing has begun."""
         for key, state in await trio.to_thread.run_sync(lambda: list(self._journal.states())):
-            last, members = Visitor.state_sequences(state)
+            try:
+                last, members = Visitor.state_sequences(state)
+            except ValueError:
+                # What it held is not known, but the records are there: they are folded again, from the first.
+                self.statistics.damaged += 1
+                continue
             self._saved[key] = _Saved(state, last, set(members))
             self._owners.update(dict.fromkeys(members, key))
             self.statistics.states += 1
@@ -117,6 +134,7 @@ class Recovery:
         """Route what the journal holds behind `last_read`, up to `mark` if given; returns the last sequence read."""
         while records := await trio.to_thread.run_sync(partial(self._journal.records, last_read, PAGE)):
             wanted = records if mark is None else [record for record in records if record.sequence <= mark]
+            self._gate.found(wanted)
             await self._route(wanted)
             self.statistics.records += len(wanted)
             last_read = records[-1].sequence
@@ -162,8 +180,9 @@ class Recovery:
         saved = self._saved.pop(key)
         try:
             self._router.adopt(key, saved.state, saved.records)
-        except ValueError as error:
-            # Damage: the state is unreadable, or a record it holds is gone. What is left of it must not stay silent.
+        except (ValueError, LookupError) as error:
+            # Damage: a record it holds is gone, or cannot be read. What is left of it must not stay silent.
+            self.statistics.damaged += 1
             self.statistics.orphans += len(saved.records)
             letters = [dead_envelope(record, "damaged_state", str(error)) for record in saved.records.values()]
             await self._router.hand_over(letters)

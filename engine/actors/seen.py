@@ -41,13 +41,15 @@ class SeenKeys:
         """Remember an event id from now on."""
         return self._note(draft, seen_key(datamart, SeenKind.EVENT, event_id), b"", wall_ms)
 
-    def request(
+    def digest_of_request(self, draft: Overlay, *, datamart: int, idempotency_key: str, wall_ms: int) -> bytes | None:
+        """The digest of the body an idempotency key was accepted with, or None."""
+        return self._digest(draft, seen_key(datamart, SeenKind.REQUEST, idempotency_key), wall_ms)
+
+    def note_request(
         self, draft: Overlay, *, datamart: int, idempotency_key: str, body_digest: bytes, wall_ms: int
-    ) -> Operation | bytes:
-        """Note an idempotency key: the operation that remembers it, or the digest of the body it was accepted with."""
-        key = seen_key(datamart, SeenKind.REQUEST, idempotency_key)
-        found = self._digest(draft, key, wall_ms)
-        return found if found is not None else self._note(draft, key, body_digest, wall_ms)
+    ) -> Operation:
+        """Remember an idempotency key and the digest of its body from now on."""
+        return self._note(draft, seen_key(datamart, SeenKind.REQUEST, idempotency_key), body_digest, wall_ms)
 
     def keep(self, draft: Overlay) -> None:
         """The request was taken: its keys count for the requests after it, committed or not."""

@@ -153,10 +153,16 @@ def unique(identifiers: Iterable[Identifier]) -> tuple[Identifier, ...]:
     """The identifiers in order, each once; a raw address is kept from whichever copy has it.
 
     Raises:
-        CallerError: more than `MAX_IDENTIFIERS`.
+        CallerError: more than `MAX_IDENTIFIERS`, or one that is too long.
     """
     by_name: dict[tuple[int, str, str], Identifier] = {}
     for one in identifiers:
+        if max(len(one.namespace), len(one.value)) > MAX_IDENTIFIER_CHARS:  # A number may have any length.
+            raise CallerError(
+                f"an identifier has more than {MAX_IDENTIFIER_CHARS} characters",
+                code="bad_identifier",
+                path="$.$user_identifiers",
+            )
         name = (one.kind, one.namespace, one.value)
         if name not in by_name or (one.email and not by_name[name].email):
             by_name[name] = one

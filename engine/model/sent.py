@@ -58,7 +58,7 @@ class SentActivity(Struct, rename=lambda name: "$" + name, kw_only=True):
     unique_key: str | None = None
     site_id: SentId | None = None
     app_id: SentId | None = None
-    session_duration: Annotated[int, Meta(ge=0)] | None = None
+    session_duration: Annotated[int, Meta(ge=0, le=2**40)] | None = None
 
     def identifiers(self, default_compartment: str) -> tuple[Identifier, ...]:
         """The identifiers of both forms, merged, each once (decision 1).

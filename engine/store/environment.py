@@ -1,253 +1,192 @@
-"""The seam to LMDB: how its map grows, what its errors mean, who waits for whom.
+"""The store on disk: `port.Store` over one LMDB environment."""
 
-`read` and `write` run a function in a transaction, and all that LMDB raises there becomes one of our errors:
-
-    no room in the map      the map grows and the function runs again; at the largest size StoreFull
-    no room on the disk     StoreFull: LMDB writes the page that makes a commit valid last, so nothing is left behind
-    anything else           StoreBroken, and no write ever after: a failed sync is not made good by a later one
-
-Growing moves the map, which would end the transactions of other threads. They pass a gate; growing waits until none is
-under way and holds new ones back.
-"""
-
-import errno
-import os
-import sys
 import threading
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import Final, TypeAlias, TypeVar
 
-import lmdb
-from msgspec import Struct
-
-from engine.errors import Closing, StoreBroken, StoreFull, Unavailable
-from engine.store.port import Db
-from engine.store.writes import KEEP_COUNTERS_MS
-
-DATA_FILE: Final = "data.mdb"
-
-ROOM_PROBE_BYTES: Final = 1 << 20
-"""A write that found the disk full used up what was left; with this much to be had, it failed for another reason."""
-
-NO_ROOM: Final = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
-"""Disk full, quota reached, file size limit reached."""
-
-# LMDB's classes are generic for the type checker only.
-Databases: TypeAlias = dict[Db, "lmdb._Database"]
-Txn: TypeAlias = "lmdb.Transaction[bytes]"
-Cursor: TypeAlias = "lmdb.Cursor[bytes]"
-T = TypeVar("T")
+from engine.settings import StorageSettings
+from engine.store.checks import check, check_place
+from engine.store.keys import MAX_KEY_BYTES, successor
+from engine.store.opening import open_for_reading, open_for_writing
+from engine.store.port import CommitReport, Db, Operation, StoreStatistics
+from engine.store.seam import Cursor, Databases, Environment, Txn
+from engine.store.writes import KEEP_COUNTERS_MS, MS_PER_DAY, apply
 
 
-class StoreOptions(Struct, frozen=True, kw_only=True):
-    """How an engine opens its store.
+class LmdbStore:
+    """A store in a directory. Made by `open` for the engine, by `open_reader` for everybody else."""
 
-    Attributes:
-        map_size_bytes: what the map reserves at first: address space, not disk.
-        max_map_size_bytes: up to which it doubles when it is full.
-        metasync: False lets a power cut undo the last commit, for one disk flush less in each; a crash of the process
-            loses nothing either way.
-        max_readers: read transactions at a time, over all processes: the engine's few threads, and commands beside it.
-        keep_counters_ms: how long the counters of a minute, hour or day stay after its end (decision 36).
-    """
+    def __init__(self, environment: Environment, keep_counters_ms: int = KEEP_COUNTERS_MS) -> None:
+        self._environment = environment
+        self._databases = environment.databases
+        self._keep_counters_ms = keep_counters_ms
+        self.stand_aside: Callable[[threading.Event], None] | None = None
+        """Asked, when set, to keep busy threads off the interpreter until the event is set: see `commit`."""
 
-    map_size_bytes: int = 1 << 30
-    max_map_size_bytes: int = 256 << 30
-    metasync: bool = True
-    max_readers: int = 126
-    keep_counters_ms: int = KEEP_COUNTERS_MS
-
-
-class Environment:
-    """One open LMDB environment; `engine.store.opening` makes it.
-
-    Args:
-        directory: where its files are.
-        env, databases: open and checked.
-        max_size_bytes: up to which the map grows.
-        lock: descriptor of the lock that makes this the one engine that writes; None when opened for reading.
-    """
-
-    def __init__(
-        self, directory: Path, env: lmdb.Environment, databases: Databases, max_size_bytes: int, lock: int | None
-    ) -> None:
-        self.directory = directory
-        self.databases = databases
-        self.max_size_bytes = max_size_bytes
-        self._env = env
-        self._lock = lock
-        self._gate = _Gate()
-        self._writing = threading.Lock()
-        self._broken = ""
-        self._closed = False
-
-    @property
-    def broken(self) -> str:
-        """Why no more is written, or ""."""
-        return self._broken
-
-    def read(self, work: Callable[[Txn], T]) -> T:
-        """What `work` returns, called in a read transaction that ends with it.
-
-        `work` may be called more than once and must not call `read` again.
+    @classmethod
+    def open(cls, settings: StorageSettings) -> "LmdbStore":
+        """Open the store in `settings.data_dir` to write, or make it; one engine at a time.
 
         Raises:
-            StoreBroken: the store cannot be read.
-            Unavailable: too many are reading at this moment.
-            Closing: it was closed.
+            StoreLocked, SchemaTooNew, StoreFull, StoreBroken, BadSettings: as `opening.open_for_writing`.
         """
-        while True:
-            with self._gate:
-                self._check_open()
-                try:
-                    with self._env.begin() as txn:
-                        return work(txn)
-                except lmdb.MapResizedError:
-                    pass
-                except (lmdb.ReadersFullError, lmdb.MemoryError) as error:
-                    raise Unavailable(f"the store in {self.directory} cannot be read now: {error}") from error
-                except lmdb.Error as error:
-                    raise self._break(error) from error
-            self._resize(0)  # Another process made the map grow: take over its size.
+        return cls(open_for_writing(settings), settings.counter_days * MS_PER_DAY)
 
-    def write(self, work: Callable[[Txn], T]) -> T:
-        """What `work` returns, called in a write transaction and then committed.
-
-        `work` may be called more than once: nothing of a call remains when the map is found too small.
+    @classmethod
+    def open_reader(cls, directory: Path) -> "LmdbStore":
+        """Open the store in `directory` to read it from another process, also beside a running engine.
 
         Raises:
-            StoreFull, StoreBroken: as `port.Store.commit`.
-            Closing: it was closed.
+            StoreMissing, SchemaTooNew, StoreBroken, BadSettings: as `opening.open_for_reading`.
         """
-        with self._writing:
-            if self._lock is None:
-                raise RuntimeError(f"the store in {self.directory} was opened for reading")
-            while True:
-                self._check_open()
-                if self._broken:
-                    raise StoreBroken(self._broken)
-                try:
-                    with self._env.begin(write=True) as txn:
-                        return work(txn)
-                except lmdb.MapFullError:
-                    self._grow()
-                except lmdb.Error as error:
-                    raise self._write_fault(error) from error
+        return cls(open_for_reading(directory))
 
-    def size_bytes(self) -> tuple[int, int]:
-        """What the map may hold now, and how much of it was ever used."""
-        with self._gate:
-            self._check_open()
-            info = self._env.info()
-            return info["map_size"], (info["last_pgno"] + 1) * self._env.stat()["psize"]
+    def check(self, operations: Sequence[Operation]) -> None:
+        """As `port.Store.check`."""
+        check(operations)
+
+    def commit(self, operations: Sequence[Operation]) -> CommitReport:
+        """As `port.Store.commit`.
+
+        LMDB's binding gives the interpreter lock away with every row, and beside a busy thread waits up to 5 ms to get
+        it back: a batch of a thousand rows would take seconds. So the busy thread is asked to stand aside while rows
+        are put in place, a few milliseconds; during the sync, which is most of a commit, both run.
+        """
+        check(operations)
+        placed = threading.Event()
+
+        def write(txn: Txn) -> CommitReport:
+            try:
+                return apply(_Transaction(txn, self._databases), operations, self._keep_counters_ms)
+            finally:
+                placed.set()
+
+        if self.stand_aside is not None:
+            self.stand_aside(placed)
+        try:
+            return self._environment.write(write)
+        finally:
+            placed.set()
+
+    def get(self, db: Db, key: bytes) -> bytes | None:
+        """As `port.Store.get`."""
+        if db not in self._databases or not 0 < len(key) <= MAX_KEY_BYTES:
+            return None
+        handle = self._databases[db]
+        return self._environment.read(lambda txn: txn.get(key, db=handle))
+
+    def page(
+        self,
+        db: Db,
+        *,
+        prefix: bytes = b"",
+        after: bytes | None = None,
+        limit: int = 100,
+        max_bytes: int = 1 << 20,
+        reverse: bool = False,
+    ) -> list[tuple[bytes, bytes]]:
+        """As `port.Store.page`."""
+        check_place(prefix)
+        check_place(after or b"")
+        if db not in self._databases or limit <= 0:
+            return []
+        handle = self._databases[db]
+        rows = _rows_before if reverse else _rows_behind
+
+        def read(txn: Txn) -> list[tuple[bytes, bytes]]:
+            found: list[tuple[bytes, bytes]] = []
+            size_bytes = 0
+            with txn.cursor(handle) as cursor:
+                for key, value in rows(cursor, prefix, after):
+                    size_bytes += len(key) + len(value)
+                    if not key.startswith(prefix) or (found and size_bytes > max_bytes):
+                        break
+                    found.append((key, value))
+                    if len(found) >= limit:
+                        break
+            return found
+
+        return self._environment.read(read)
+
+    def statistics(self) -> StoreStatistics:
+        """As `port.Store.statistics`."""
+
+        def read(txn: Txn) -> tuple[int, dict[str, int]]:
+            stats = {str(db): txn.stat(handle) for db, handle in self._databases.items()}
+            pages = sum(stat["branch_pages"] + stat["leaf_pages"] + stat["overflow_pages"] for stat in stats.values())
+            return pages * txn.stat()["psize"], {name: stat["entries"] for name, stat in stats.items()}
+
+        used_bytes, entries = self._environment.read(read)
+        map_size_bytes, file_bytes = self._environment.size_bytes()
+        return StoreStatistics(
+            map_size_bytes=map_size_bytes,
+            max_map_size_bytes=max(map_size_bytes, self._environment.max_size_bytes),
+            used_bytes=used_bytes,
+            entries=entries,
+            broken=self._environment.broken,
+            file_bytes=file_bytes,
+        )
 
     def close(self) -> None:
-        """Sync, close, and let another engine in.
+        """As `port.Store.close`.
 
         Raises:
-            StoreBroken: the sync failed; it is closed all the same.
+            StoreBroken: the last sync failed; the store is closed all the same.
         """
-        with self._writing, self._gate.alone():
-            if self._closed:
-                return
-            self._closed = True
-            try:
-                if self._lock is not None and not self._broken:
-                    self._env.sync(True)
-            except lmdb.Error as error:
-                raise self._break(error) from error
-            finally:
-                self._env.close()
-                if self._lock is not None:
-                    os.close(self._lock)
-
-    def _check_open(self) -> None:
-        if self._closed:
-            raise Closing(f"the store in {self.directory} is closed")
-
-    def _grow(self) -> None:
-        size_bytes = self._env.info()["map_size"]
-        if size_bytes >= self.max_size_bytes:
-            raise StoreFull(f"the store in {self.directory} is full at its largest size, {size_bytes} bytes")
-        # A process that died reading keeps the pages of its time from being used again.
-        self._env.reader_check()
-        self._resize(min(2 * size_bytes, self.max_size_bytes))
-
-    def _resize(self, size_bytes: int) -> None:
-        with self._gate.alone():
-            self._check_open()
-            try:
-                self._env.set_mapsize(size_bytes)
-            except lmdb.Error as error:
-                raise self._break(error) from error
-
-    def _write_fault(self, error: lmdb.Error) -> StoreFull | StoreBroken:
-        # LMDB calls a write cut short an I/O error, and that is how a disk most often says that it is full.
-        full = error.code in NO_ROOM or (error.code == errno.EIO and not self._has_room())
-        if (full or isinstance(error, lmdb.MemoryError)) and self._is_alive():
-            return StoreFull(f"no room for the store in {self.directory}: {error}")
-        return self._break(error)
-
-    def _break(self, error: lmdb.Error) -> StoreBroken:
-        self._broken = self._broken or f"the store in {self.directory} failed: {error}"
-        return StoreBroken(self._broken)
-
-    def _is_alive(self) -> bool:
-        """Whether LMDB itself still trusts what is in memory; not after a failed write of the page that commits."""
-        try:
-            with self._gate, self._env.begin():
-                return True
-        except lmdb.Error:
-            return False
-
-    def _has_room(self) -> bool:
-        """Whether the file could grow: asked on the file itself, so that quotas and limits count."""
-        if sys.platform == "darwin":
-            return True
-        try:
-            with open(self.directory / DATA_FILE, "r+b") as file:
-                os.posix_fallocate(file.fileno(), file.seek(0, os.SEEK_END), ROOM_PROBE_BYTES)
-        except OSError as error:
-            return error.errno not in NO_ROOM
-        return True
+        self._environment.close()
 
 
-class _Gate:
-    """Any number pass together; `alone` waits until nobody is inside, and holds newcomers back."""
+def _rows_behind(cursor: Cursor, prefix: bytes, after: bytes | None) -> Iterator[tuple[bytes, bytes]]:
+    """Rows in key order, from the first with `prefix` on, behind `after`."""
+    start = prefix if after is None else max(prefix, after)
+    if not (cursor.set_range(start) if start else cursor.first()):
+        return
+    if after is not None and cursor.key() <= after and not cursor.next():
+        return
+    yield from cursor.iternext()
 
-    __slots__ = ("_alone", "_changed", "_inside")
 
-    def __init__(self) -> None:
-        self._changed = threading.Condition(threading.Lock())
-        self._inside = 0
-        self._alone = False
+def _rows_before(cursor: Cursor, prefix: bytes, after: bytes | None) -> Iterator[tuple[bytes, bytes]]:
+    """Rows in reverse key order, from the last with `prefix` on, below `after`."""
+    end = successor(prefix)
+    if after is not None:
+        end = after if end is None else min(end, after)
+    if end == b"":
+        return
+    found = cursor.prev() if end is not None and cursor.set_range(end) else cursor.last()
+    if found:
+        yield from cursor.iterprev()
 
-    def __enter__(self) -> None:
-        with self._changed:
-            while self._alone:
-                self._changed.wait()
-            self._inside += 1
 
-    def __exit__(self, *_: object) -> None:
-        with self._changed:
-            self._inside -= 1
-            if self._alone:
-                self._changed.notify_all()
+class _Transaction:
+    """`port.Transaction` over LMDB's."""
 
-    @contextmanager
-    def alone(self) -> Iterator[None]:
-        with self._changed:
-            while self._alone:
-                self._changed.wait()
-            self._alone = True
-        try:
-            with self._changed:
-                while self._inside:
-                    self._changed.wait()
-            yield
-        finally:
-            with self._changed:
-                self._alone = False
-                self._changed.notify_all()
+    __slots__ = ("_databases", "_txn")
+
+    def __init__(self, txn: Txn, databases: Databases) -> None:
+        self._txn = txn
+        self._databases = databases
+
+    def get(self, db: Db, key: bytes) -> bytes | None:
+        return self._txn.get(key, db=self._databases[db])
+
+    def put(self, db: Db, key: bytes, value: bytes) -> None:
+        self._txn.put(key, value, db=self._databases[db])
+
+    def delete(self, db: Db, key: bytes) -> bool:
+        return self._txn.delete(key, db=self._databases[db])
+
+    def append(self, db: Db, rows: Sequence[tuple[bytes, bytes]]) -> None:
+        with self._txn.cursor(self._databases[db]) as cursor:
+            # One call for all. A key out of order is not refused but left out: only the numbers tell.
+            consumed, added = cursor.putmulti(rows, append=True)
+        if (consumed, added) != (len(rows), len(rows)):
+            raise ValueError(f"only {added} of {len(rows)} keys lie behind all others of {db}")
+
+    def scan(self, db: Db, *, start: bytes = b"", stop: bytes | None = None) -> Iterator[tuple[bytes, bytes]]:
+        with self._txn.cursor(self._databases[db]) as cursor:
+            if cursor.set_range(start) if start else cursor.first():
+                for key, value in cursor.iternext():
+                    if stop is not None and key >= stop:
+                        return
+                    yield key, value

@@ -110,7 +110,7 @@ class MemoryStore:
                 map_size_bytes=self.capacity_bytes,
                 max_map_size_bytes=self.capacity_bytes,
                 used_bytes=used_bytes,
-                entries={db: len(table.rows) for db, table in self._tables.items()},
+                entries={str(db): len(table.rows) for db, table in self._tables.items()},
                 broken=self._broken,
                 file_bytes=used_bytes,
             )

@@ -25,18 +25,25 @@ from engine.errors import (
     StoreLocked,
     StoreMissing,
 )
+from engine.settings import StorageSettings
 from engine.store.layout import META_SCHEMA, decode_number, encode_number
 from engine.store.port import SCHEMA_VERSION, Db
-from engine.store.environment import DATA_FILE, NO_ROOM, Databases, Environment, StoreOptions, Txn
+from engine.store.seam import DATA_FILE, NO_ROOM, Databases, Environment, Txn
 
 LOCK_FILE: Final = "engine.lock"
 
+MAX_READERS: Final = 126
+"""Read transactions at a time, over all processes: the engine's few threads, and commands beside it."""
+
+FILE_MODE: Final = 0o600
+"""What people did is nobody else's to read."""
+
 LIB_VERSION: Final = 0
-"""New files are written in LMDB's format 1, which every tool reads; an existing file chooses for itself."""
+"""LMDB 0.9: the format that every tool reads."""
 
 
-def open_for_writing(directory: Path, options: StoreOptions) -> Environment:
-    """The environment in `directory`, made when there is none, for the one engine that writes.
+def open_for_writing(settings: StorageSettings) -> Environment:
+    """The environment in `settings.data_dir`, made when there is none, for the one engine that writes.
 
     Raises:
         StoreLocked: another engine has it.
@@ -45,11 +52,12 @@ def open_for_writing(directory: Path, options: StoreOptions) -> Environment:
         StoreBroken: what is there is damaged, or no store.
         BadSettings: the directory cannot be made or written to.
     """
+    directory = Path(settings.data_dir)
     with _clear_errors(directory):
         directory.mkdir(mode=0o700, parents=True, exist_ok=True)
         lock = _lock(directory)
         try:
-            return _open_locked(directory, options, lock)
+            return _open_locked(directory, settings, lock)
         except BaseException:
             os.close(lock)
             raise
@@ -70,8 +78,8 @@ def open_for_reading(directory: Path) -> Environment:
         # A map size of 0: the size the engine last gave it.
         env = lmdb.open(str(directory), map_size=0, readonly=True, create=False, max_dbs=len(Db))
         try:
-            databases = _find_databases(env)
-            if not _check_schema(directory, env, databases):
+            databases = _find_databases(directory, env)
+            if not databases:
                 raise StoreMissing(f"there is no store in {directory}")
         except BaseException:
             env.close()
@@ -81,7 +89,7 @@ def open_for_reading(directory: Path) -> Environment:
 
 def _lock(directory: Path) -> int:
     """The descriptor that holds the lock; the file stays, as removing it would let two engines in."""
-    lock = os.open(directory / LOCK_FILE, os.O_RDWR | os.O_CREAT, 0o600)
+    lock = os.open(directory / LOCK_FILE, os.O_RDWR | os.O_CREAT, FILE_MODE)
     try:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
@@ -95,19 +103,19 @@ def _lock(directory: Path) -> int:
     return lock
 
 
-def _open_locked(directory: Path, options: StoreOptions, lock: int) -> Environment:
-    is_new = _is_new(directory)
-    if not is_new:
+def _open_locked(directory: Path, settings: StorageSettings, lock: int) -> Environment:
+    if _is_new(directory):
+        # The file chooses the format ever after; to ask an existing one for a format is an error.
+        lmdb.open(str(directory), map_size=settings.map_size_bytes, mode=FILE_MODE, lib_version=LIB_VERSION).close()
+    else:
         _look(directory)
     env = lmdb.open(
         str(directory),
-        map_size=options.map_size_bytes,
-        metasync=options.metasync,
-        mode=0o600,
-        max_readers=options.max_readers,
+        map_size=settings.map_size_bytes,
+        metasync=settings.metasync,
+        mode=FILE_MODE,
+        max_readers=MAX_READERS,
         max_dbs=len(Db),
-        # -1: the file's own. Any other than that would be refused.
-        lib_version=LIB_VERSION if is_new else -1,
     )
 
     def create(txn: Txn) -> Databases:
@@ -118,7 +126,7 @@ def _open_locked(directory: Path, options: StoreOptions, lock: int) -> Environme
 
     try:
         env.reader_check()
-        environment = Environment(directory, env, {}, options.max_map_size_bytes, lock)
+        environment = Environment(directory, env, {}, settings.max_map_size_bytes, lock)
         environment.databases.update(environment.write(create))
     except BaseException:
         env.close()
@@ -135,37 +143,45 @@ def _look(directory: Path) -> None:
     """Check the schema of what is there. No engine writes to it while this one holds the lock."""
     env = lmdb.open(str(directory), map_size=0, readonly=True, lock=False, create=False, max_dbs=len(Db))
     try:
-        _check_schema(directory, env, _find_databases(env))
+        _find_databases(directory, env)
     finally:
         env.close()
 
 
-def _find_databases(env: lmdb.Environment) -> Databases:
-    """Those that are there: a store may be older than a database that was added to the list."""
+def _find_databases(directory: Path, env: lmdb.Environment) -> Databases:
+    """The databases of the store, or none when there is no store; one that was begun and not finished is none.
+
+    There may be fewer than this version knows: a store may be older than a database that was added to the list.
+
+    Raises:
+        SchemaTooNew, StoreBroken: it is no store that may be opened.
+    """
     found: Databases = {}
-    for db in Db:
-        with suppress(lmdb.NotFoundError):
-            found[db] = env.open_db(db.encode(), create=False)
-    return found
+    # META comes first, and an engine makes all of them at once: beside one that does so just now, META or the second
+    # look finds them all. (Handles that are opened inside a read transaction end with it.)
+    for _ in range(2):
+        for db in Db:
+            with suppress(lmdb.NotFoundError):
+                found[db] = env.open_db(db.encode(), create=False)
+        if Db.META in found:
+            _check_schema(directory, env, found[Db.META])
+            return found
+        if not env.stat()["entries"]:
+            return {}
+    raise StoreBroken(f"what is in {directory} was not written by this program")
 
 
-def _check_schema(directory: Path, env: lmdb.Environment, databases: Databases) -> bool:
-    """Whether a store is there; one that was begun and not finished is none."""
-    stored = None
-    if Db.META in databases:
-        with env.begin() as txn:
-            stored = txn.get(META_SCHEMA, db=databases[Db.META])
+def _check_schema(directory: Path, env: lmdb.Environment, meta: "lmdb._Database") -> None:
+    with env.begin() as txn:
+        stored = txn.get(META_SCHEMA, db=meta)
     if stored is None:
-        if env.stat()["entries"]:
-            raise StoreBroken(f"what is in {directory} was not written by this program")
-        return False
+        raise StoreBroken(f"what is in {directory} was not written by this program")
     schema = decode_number(stored)
     if schema > SCHEMA_VERSION:
         raise SchemaTooNew(
             f"the store in {directory} has schema {schema}, this version knows {SCHEMA_VERSION}: "
             "use the version that wrote it; nothing was changed"
         )
-    return True
 
 
 @contextmanager

@@ -1,6 +1,7 @@
 """The API plane: a Quart-Trio application around the resources, with the collect routes among them."""
 
 from http import HTTPStatus
+from typing import TYPE_CHECKING
 
 import quart
 from quart_trio import QuartTrio
@@ -11,6 +12,10 @@ from gateway.api import metrics, timelines, user_points
 from gateway.api.mount import mount, response
 from gateway.collect.table import ROUTES as COLLECT_ROUTES
 from gateway.errors import error_reply, reply_for
+from gateway.linger import lingering
+
+if TYPE_CHECKING:
+    from hypercorn.typing import ASGIFramework
 
 _CODES = {
     404: ("not_found", "Resource Not Found"),
@@ -20,7 +25,7 @@ _CODES = {
 }
 
 
-def api_app(engine: Engine, settings: Settings) -> QuartTrio:
+def api_app(engine: Engine, settings: Settings) -> "ASGIFramework":
     """The application.
 
     Args:
@@ -35,7 +40,7 @@ def api_app(engine: Engine, settings: Settings) -> QuartTrio:
     app.register_error_handler(HTTPException, _refused)
     app.register_error_handler(Exception, _failed)
     mount(app, engine, (*timelines.routes(settings), *user_points.ROUTES, *metrics.ROUTES, *COLLECT_ROUTES))
-    return app
+    return lingering(app)
 
 
 async def _refused(error: HTTPException) -> quart.Response:

@@ -1,11 +1,10 @@
 """The collect plane as a raw ASGI application: no framework between the server and the protocol functions.
 
-It owes what a framework would do: a bounded body, a deadline for it, and an answer that arrives even when the sender is
-still sending.
+It owes what a framework would do: a bounded body, and a deadline for it.
 """
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Final, cast
+from typing import TYPE_CHECKING
 
 import trio
 
@@ -14,6 +13,7 @@ from gateway.collect.reply import Reply
 from gateway.collect.request import Request, parse_headers, parse_query
 from gateway.collect.routes import Route, find
 from gateway.errors import RequestError, reply_for
+from gateway.linger import lingering
 
 if TYPE_CHECKING:
     from hypercorn.typing import (
@@ -25,10 +25,6 @@ if TYPE_CHECKING:
         Scope,
         WebsocketScope,
     )
-
-LINGER_S: Final = 2.0
-"""After an early refusal the rest of the body is read away for so long: closing at once would reset the connection,
-and the sender would never read why."""
 
 
 def collect_app(
@@ -43,7 +39,7 @@ def collect_app(
         body_timeout_s: seconds within which a body must have arrived, else 408.
     """
     plane = _Plane(engine, routes, max_body_bytes, body_timeout_s)
-    return cast("ASGIFramework", plane)
+    return lingering(plane)
 
 
 class _Plane:
@@ -69,7 +65,7 @@ class _Plane:
             return
         except Exception as error:
             reply = reply_for(error)
-        await _send(reply, body, send)
+        await _send(reply, send)
 
     async def _reply(self, scope: "HTTPScope", body: "_Body") -> Reply:
         # hypercorn decodes `path`; an encoded slash is a part of its segment only in `raw_path`.
@@ -101,7 +97,7 @@ class _Body:
         self._receive = receive
         self._max_bytes = max_bytes
         self._timeout_s = timeout_s
-        self.is_complete = False
+        self._is_complete = False
 
     async def read(self, content_length: str | None) -> bytes:
         """All of it.
@@ -116,7 +112,7 @@ class _Body:
         chunks: list[bytes] = []
         size = 0
         with trio.move_on_after(self._timeout_s) as deadline:
-            while not self.is_complete:
+            while not self._is_complete:
                 chunk = await self._chunk()
                 size += len(chunk)
                 if size > self._max_bytes:
@@ -126,42 +122,23 @@ class _Body:
             raise RequestError(408, "request_timeout", f"the body did not arrive within {self._timeout_s:g} seconds")
         return b"".join(chunks)
 
-    async def discard(self) -> None:
-        """Read away what is still coming, for at most `LINGER_S`."""
-        with trio.move_on_after(LINGER_S):
-            try:
-                while not self.is_complete:
-                    await self._chunk()
-            except _Gone:
-                pass
-
     async def _chunk(self) -> bytes:
         message = await self._receive()
         if message["type"] != "http.request":
-            self.is_complete = True
+            self._is_complete = True
             raise _Gone
-        self.is_complete = not message.get("more_body", False)
+        self._is_complete = not message.get("more_body", False)
         return message.get("body", b"")
 
     def _too_large(self) -> RequestError:
         return RequestError(413, "body_too_large", f"the body has more than {self._max_bytes} bytes")
 
 
-async def _send(reply: Reply, body: _Body, send: "ASGISendCallable") -> None:
+async def _send(reply: Reply, send: "ASGISendCallable") -> None:
     headers = [(name.encode("latin-1"), value.encode("latin-1")) for name, value in reply.headers]
     headers.append((b"content-length", b"%d" % len(reply.body)))
-    if not body.is_complete:
-        headers.append((b"connection", b"close"))
     await send({"type": "http.response.start", "status": reply.status, "headers": headers, "trailers": False})
-    if not body.is_complete:
-        # The answer is complete for the sender, the server still holds the connection: it closes at the last message.
-        await send({"type": "http.response.body", "body": reply.body, "more_body": True})
-        await body.discard()
-        await send({"type": "http.response.body", "body": b"", "more_body": False})
-        # A reader that waits to hand over a chunk would wait for ever.
-        await body.discard()
-    else:
-        await send({"type": "http.response.body", "body": reply.body, "more_body": False})
+    await send({"type": "http.response.body", "body": reply.body, "more_body": False})
 
 
 async def _lifespan(scope: "LifespanScope", receive: "ASGIReceiveCallable", send: "ASGISendCallable") -> None:

@@ -8,17 +8,17 @@ from cyclopts import Parameter
 from rich.text import Text
 
 from engine import CallerError, Selector, open_reader
-from gateway.commands.options import Data, Datamart, Json
+from gateway.commands.options import Data, Datamart, Json, Limit
 from gateway.commands.output import console, moment, print_line, table
 
 
 def activities(
-    user: str,
+    user: Annotated[str, Parameter(help="Whose activities.")],
     /,
     *,
     data: Data,
     datamart: Datamart = 1,
-    limit: Annotated[int, Parameter(help="How many, at most.")] = 20,
+    limit: Limit = 20,
     json: Json = False,
 ) -> int:
     """Show the stored activities of one person, newest first.
@@ -33,15 +33,10 @@ def activities(
     Works beside a running server. Sessions that are still open are not stored yet; the API shows them with live=true.
     With --json every activity is one line, as the API gives it.
 
-    Examples:
+    **Examples**
 
         sojourn activities user_agent_id=browser-1 --data ./data
         sojourn activities user_agent_id=browser-1 --data ./data --json | jq '."$events"[]."$event_name"'
-
-    Parameters
-    ----------
-    user
-        Whose activities.
     """
     if limit < 1:
         raise CallerError("--limit must be at least 1")

@@ -1,13 +1,12 @@
 """`sojourn dead-letters`: what could not be processed, and why."""
 
 import base64
-from typing import Annotated, Any
+from typing import Any
 
-from cyclopts import Parameter
 from rich.text import Text
 
 from engine import CallerError, DeadLetter, open_reader
-from gateway.commands.options import Data, Datamart, Json
+from gateway.commands.options import Data, Datamart, Json, Limit
 from gateway.commands.output import console, moment, print_json, table
 
 SHOWN_CHARS = 300
@@ -18,15 +17,17 @@ def dead_letters(
     *,
     data: Data,
     datamart: Datamart = 1,
-    limit: Annotated[int, Parameter(help="How many, at most.")] = 20,
+    limit: Limit = 20,
     json: Json = False,
 ) -> int:
-    """Show what was accepted or read but could not be processed: when, why, at which step, and the payload as it was.
+    """Show what could not be processed, and why.
+
+    Each with its time, the step that gave up, and the payload as it was. The newest come first.
 
     Works beside a running server. With --json every dead letter is one line; a payload that is not UTF-8 is in
     payload_base64 instead of payload.
 
-    Example:
+    **Example**
 
         sojourn dead-letters --data ./data --limit 5
     """

@@ -20,7 +20,7 @@ from gateway.replay.lines import Format
 from gateway.replay.progress import Bar, Plain
 from gateway.replay.report import Report
 from gateway.replay.run import GRACE_MS, NO_DOMAIN, Plan, for_site, run
-from gateway.replay.source import Source
+from gateway.replay.source import STDIN, Source
 from gateway.replay.traffic import load_traffic
 
 SIGNAL_EXIT: Final = 128
@@ -31,7 +31,14 @@ _GRACE_VARIABLE: Final = "SOJOURN_SESSION__GRACE_MS"
 
 
 def replay(
-    *files: str,
+    *files: Annotated[
+        str,
+        Parameter(
+            name="FILE",
+            allow_leading_hyphen=True,
+            help="Logs or NDJSON files, in the order of time; - is standard input.",
+        ),
+    ],
     data: Data,
     config: Annotated[Path | None, Parameter(help="A TOML file with settings.")] = None,
     format: Annotated[Format | None, Parameter(help="What the lines are; by default the first one tells.")] = None,
@@ -57,19 +64,17 @@ def replay(
     A replay may be stopped (Ctrl-C) and repeated: a line's event id is a hash of the line and of how many equal ones
     came before it in its file, so what is known counts as duplicate and is not stored again.
 
-    Examples:
+    **Examples**
 
         sojourn replay --data ./data --domain example.com /var/log/nginx/access.log.1 /var/log/nginx/access.log
         zcat access.log.*.gz | sojourn replay --data ./data --domain example.com -
         sojourn replay --data ./data --json activities.ndjson.gz
-
-    Parameters
-    ----------
-    files
-        Logs or NDJSON files in the order of time; - is standard input.
     """
     if not files:
         raise CallerError("which FILE? `-` is standard input")
+    # A lone hyphen is a file, so that the parser lets every hyphen through.
+    if unknown := next((name for name in files if name.startswith("-") and name != STDIN), None):
+        raise CallerError(f"unknown option {unknown}; a file of this name is ./{unknown}")
     settings = _settings(config, data, os.environ)
     settings, site_id, host = for_site(settings, site, domain)
     configure_logging()

@@ -11,19 +11,21 @@ import trio
 from cyclopts import Parameter
 
 from engine import Engine, configure_logging, load_settings
-from gateway.commands.options import Data
+from gateway.commands.options import Config, Data, Json
 from gateway.commands.output import print_json
 from gateway.listen import host_and_port
 from gateway.server import run
+
+Address = Annotated[str | None, Parameter(metavar="HOST:PORT")]
 
 
 def serve(
     *,
     data: Data,
-    config: Annotated[Path | None, Parameter(help="A TOML file with settings.")] = None,
-    collect: Annotated[str | None, Parameter(help="HOST:PORT that senders of events talk to.")] = None,
-    api: Annotated[str | None, Parameter(help="HOST:PORT for reading, health and metrics.")] = None,
-    json: Annotated[bool, Parameter(negative="", help="Print one line of JSON when ready.")] = False,
+    config: Config = None,
+    collect: Annotated[Address, Parameter(help="Where events come in.")] = None,
+    api: Annotated[Address, Parameter(help="Where activities are read; health and metrics.")] = None,
+    json: Annotated[Json, Parameter(help="Print one line of JSON when ready.")] = False,
 ) -> int:
     """Take events over HTTP, store activities, and answer questions about them.
 
@@ -35,7 +37,7 @@ def serve(
 
     SIGTERM or Ctrl-C stops: requests in flight finish, the engine drains; a second one hurries.
 
-    Examples:
+    **Examples**
 
         sojourn serve --data ./data
         sojourn serve --data /var/lib/sojourn --config sojourn.toml --collect 0.0.0.0:8080

@@ -16,7 +16,7 @@ FATES = ("events_stored", "events_duplicate", "events_refused", "events_dead", "
 def stats(
     *,
     data: Data,
-    datamart: Annotated[int | None, Parameter(help="Of this datamart alone; of all by default.")] = None,
+    datamart: Annotated[int | None, Parameter(metavar="ID", help="Of this datamart alone; of all by default.")] = None,
     json: Json = False,
 ) -> int:
     """Show the counters, and whether every received event is accounted for.
@@ -27,7 +27,7 @@ def stats(
     events_refused, events_dead, events_dropped, events_open, events_late, activities_stored, user_points,
     sessions_closed (reason → number) and more, and "balanced": whether the line above holds.
 
-    Example:
+    **Example**
 
         sojourn stats --data ./data
     """

@@ -13,6 +13,8 @@ from io import FileIO
 from types import TracebackType
 from typing import Final, Self, cast
 
+from engine import CallerError
+
 CHUNK_BYTES: Final = 64 * 1024
 """Some hundred lines: enough that a thread call a chunk costs nothing a line, little enough that Ctrl-C is prompt."""
 
@@ -23,8 +25,8 @@ STDIN: Final = "-"
 _GZIP_MAGIC: Final = b"\x1f\x8b"
 
 
-class SourceDamaged(Exception):
-    """The compressed file ends too soon or is damaged; every line before that has been read."""
+class SourceDamaged(CallerError):
+    """The compressed file ends too soon or is damaged; every whole line before that has been read."""
 
 
 class _Raw:
@@ -76,7 +78,6 @@ class Source:
         self._unpacked: _Raw | gzip.GzipFile | None = None
         self._rest = bytearray()
         self._skipping = False
-        self._damage: SourceDamaged | None = None
 
     @property
     def position_bytes(self) -> int:
@@ -92,18 +93,13 @@ class Source:
             SourceDamaged: see there.
         """
         while True:
-            if self._damage is not None:
-                raise self._damage
             try:
                 chunk = self._chunk()
             except (EOFError, zlib.error, gzip.BadGzipFile) as error:
-                self._damage = SourceDamaged(f"{self.name}: {error}")
-                self._damage.__cause__ = error
-                chunk = b""
+                # What is left over is a piece of a line; the whole line is in the whole file.
+                raise SourceDamaged(f"{self.name}: {error}", code="damaged_file") from error
             lines = self._split(chunk)
             if lines or not chunk:
-                if not lines and self._damage is not None:
-                    raise self._damage
                 return lines
 
     def close(self) -> None:

@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 
 from engine.errors import StoreBroken, StoreFull
-from engine.store.environment import StoreOptions
-from engine.store.lmdb_store import LmdbStore
+from engine.settings import StorageSettings
+from engine.store.environment import LmdbStore
 from engine.store.memory import UNBOUNDED_BYTES, MemoryStore
 from engine.store.port import Db
 
@@ -63,10 +63,12 @@ class LmdbHarness:
         self._kept = {}
 
     def open(self, *, capacity_bytes=64 * MIB, start_bytes=None):
-        options = StoreOptions(
-            map_size_bytes=min(start_bytes or MIB, capacity_bytes), max_map_size_bytes=capacity_bytes
+        settings = StorageSettings(
+            data_dir=str(self.directory),
+            map_size_bytes=min(start_bytes or MIB, capacity_bytes),
+            max_map_size_bytes=capacity_bytes,
         )
-        self._opened.append(LmdbStore.open(self.directory, options))
+        self._opened.append(LmdbStore.open(settings))
         return self._opened[-1]
 
     def reopen(self, store):

@@ -7,7 +7,6 @@ import pytest
 from gateway.access import require
 from gateway.errors import RequestError
 
-
 KNOWN = {"c": {"collect"}, "r": {"read"}, "a": {"collect", "read", "admin"}}
 
 

@@ -194,9 +194,10 @@ def _origin(properties: dict[str, Any], foreign_host: str) -> dict[str, str]:
 
 def _host(address: str) -> str:
     try:
-        return urlsplit(address).hostname or ""
+        host = urlsplit(address).hostname or ""
     except ValueError:
         return ""
+    return host if re.fullmatch(r"[\w.:-]+", host) else ""  # Letters of any script, but no escaped bytes.
 
 
 def _registrable(host: str) -> str:

@@ -1,1 +1,1 @@
-"""Tests of engine.session."""
+"""Tests of engine/session."""

@@ -17,7 +17,9 @@ NOON = 1_700_000_000_000
 
 def settings(version: int = 1, **changed: object) -> ChannelSettings:
     """A site on shop.test."""
-    return ChannelSettings(**{"datamart": 1, "kind": "SITE", "id": "1", "domain": "shop.test", "version": version} | changed)
+    return ChannelSettings(
+        **{"datamart": 1, "kind": "SITE", "id": "1", "domain": "shop.test", "version": version} | changed
+    )
 
 
 def dump(value: object) -> bytes:
