@@ -29,7 +29,7 @@ from msgspec.structs import replace
 
 from bench.direct import is_balanced
 from bench.events import Events
-from bench.machine import Machine, Spread, machine, print_json, say, spread_of, tune_gc
+from bench.machine import Machine, Spread, cpu_s, machine, print_json, say, spread_of, tune_gc
 from engine import Engine, EventClock, Overloaded, Receipt, Settings, Unavailable, open_engine
 
 BEAT_S = 0.001
@@ -67,6 +67,7 @@ class Watched:
         ack: of the sender's events.
         sent, refused: events of the sender that were taken, and that the engine was too busy for.
         gc_pauses, longest_gc_ms: of the garbage collector.
+        loop_cpu_s, other_cpu_s: processor time of the loop's thread, and of all others: commits.
         steps: the task names with the longest steps.
     """
 
@@ -77,6 +78,8 @@ class Watched:
     refused: int
     gc_pauses: int
     longest_gc_ms: float
+    loop_cpu_s: float
+    other_cpu_s: float
     steps: list[Steps]
 
 
@@ -252,7 +255,7 @@ async def _watched(
 ) -> Watched:
     """Watch for so long, or until so many activities are stored."""
     watch, steps = _Watch(), StepClock()
-    began_s = time.perf_counter()
+    began_s, cpu, thread = time.perf_counter(), cpu_s(), time.thread_time()
     trio.lowlevel.add_instrument(steps)
     try:
         with _gc_watched() as collector:
@@ -263,7 +266,8 @@ async def _watched(
                     await trio.sleep(seconds)
                 else:
                     await _wait_stored(engine, until_stored)
-                took_s = time.perf_counter() - began_s
+                took_s, thread = time.perf_counter() - began_s, time.thread_time() - thread
+                cpu = cpu_s() - cpu
                 nursery.cancel_scope.cancel(reason="watched long enough")
     finally:
         trio.lowlevel.remove_instrument(steps)
@@ -275,6 +279,8 @@ async def _watched(
         refused=watch.refused,
         gc_pauses=collector.count,
         longest_gc_ms=collector.longest_s * 1000,
+        loop_cpu_s=thread,
+        other_cpu_s=max(0.0, cpu - thread),
         steps=steps.longest(SHOWN_STEPS),
     )
 
@@ -301,6 +307,8 @@ def described(report: Report) -> str:
             f"  before        {quiet.late}",
             f"acknowledgement {herd.ack}, {herd.refused:,} of {herd.sent + herd.refused:,} refused",
             f"  before        {quiet.ack}",
+            f"CPU             {herd.loop_cpu_s:.1f} s of the loop, {herd.other_cpu_s:.1f} s of commits:"
+            f" {(herd.loop_cpu_s + herd.other_cpu_s) / report.sessions * 1e6:.0f} µs a session",
             f"gc              {herd.gc_pauses} pauses, longest {herd.longest_gc_ms:.1f} ms",
             "",
             f"{'longest step of':<20}{'CPU ms':>8}{'wall ms':>9}{'steps':>11}{'CPU s':>8}",

@@ -243,7 +243,9 @@ async def _recover_and_reap(recovery: Recovery, router: Router, wheel: Wheel[Ent
     found = recovery.statistics
     if found.records or found.states:
         level = "warning" if found.orphans or found.damaged else "info"
-        log("recovered", level, records=found.records, states=found.states, orphans=found.orphans, damaged=found.damaged)
+        log(
+            "recovered", level, records=found.records, states=found.states, orphans=found.orphans, damaged=found.damaged
+        )
     await reap(wheel, clock, router.expire, failed=router.expire_failed)
 
 

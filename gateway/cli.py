@@ -54,6 +54,7 @@ COMMANDS: Final = {
     "activities": "Show the stored activities of one person, newest first.",
     "stats": "Show the counters, and whether every received event is accounted for.",
     "dead-letters": "Show what could not be processed, and why.",
+    "config": "Print every setting with its default and its reason, as a TOML file to start from.",
 }
 """Each command with the first line of its help; a test compares them."""
 

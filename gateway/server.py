@@ -57,7 +57,8 @@ async def run(settings: Settings, ready: Ready) -> int:
     """
     code = EXIT_CUT
     budgets = settings.actors
-    drain_s = budgets.drain_requests_s + budgets.drain_chain_s + budgets.drain_store_s
+    # The chain's budget is spent twice: by the user actors, then by the stages.
+    drain_s = budgets.drain_requests_s + 2 * budgets.drain_chain_s + budgets.drain_store_s
     stopping = trio.Event()
     finished: list[trio.Event] = []
     with ExitStack() as stack:

@@ -3,7 +3,7 @@
 What passes is total for everything behind it: the fold and the chain never see an item that could not be read.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Final
 
 from msgspec import Raw, Struct
@@ -95,7 +95,8 @@ def examine(item: bytes, rules: Rules, *, arrival_ms: int, process: bool) -> Exa
         )
     limit = channel.max_activity_chars if channel is not None else rules.max_activity_chars
     if len(text) > limit:  # As many bytes at most: then it has no more code points either.
-        _check_size(kind, fields, units, limit)
+        # As they were sent: a time that the engine puts in does not count.
+        _check_size(kind, fields, decode_list(raw_events) if raw_events is not None else (), limit)
     return Examined(
         kind=kind,
         channel=channel,
@@ -162,17 +163,18 @@ def _units_of(sent: SentActivity, raw_events: Raw | None, arrival_ms: int, rules
     return tuple(units)
 
 
-def _check_size(kind: RecordKind, fields: Fields, units: tuple[Unit, ...], limit: int) -> None:
+def _check_size(kind: RecordKind, fields: Fields, sent_events: Sequence[Raw], limit: int) -> None:
+    events = [bytes(raw) for raw in sent_events]
     if kind is RecordKind.ITEM:
-        size = measure(fields, [unit.body for unit in units])
+        size = measure(fields, events)
         if size > limit:
             raise CallerError(
                 f"the activity has {size} characters, the limit is {limit}", code="activity_too_large", path="$"
             )
         return
     root = measure_root({key: value for key, value in fields.items() if key != "$unique_key"})
-    for index, unit in enumerate(units):
-        size = root + measure_event(unit.body)
+    for index, event in enumerate(events):
+        size = root + measure_event(event)
         if size > limit:
             raise CallerError(
                 f"the event and its root fields have {size} characters, the limit is {limit}",

@@ -153,10 +153,12 @@ def unique(identifiers: Iterable[Identifier]) -> tuple[Identifier, ...]:
     """The identifiers in order, each once; a raw address is kept from whichever copy has it.
 
     Raises:
-        CallerError: more than `MAX_IDENTIFIERS`, or one that is too long.
+        CallerError: more than `MAX_IDENTIFIERS`, or one that is too long or has a NUL in its compartment.
     """
     by_name: dict[tuple[int, str, str], Identifier] = {}
     for one in identifiers:
+        if "\0" in one.namespace:  # It ends the namespace in keys: two accounts must not have the same one.
+            raise CallerError("a compartment has a NUL", code="bad_identifier", path="$.$user_identifiers")
         if max(len(one.namespace), len(one.value)) > MAX_IDENTIFIER_CHARS:  # A number may have any length.
             raise CallerError(
                 f"an identifier has more than {MAX_IDENTIFIER_CHARS} characters",

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 
 from msgspec import Raw, Struct
 
-from engine.model.wire import encode, encode_fields, without_nulls
+from engine.model.wire import NULL, encode, encode_fields
 
 ORIGIN_FIELDS = (
     "$ts",
@@ -54,9 +54,16 @@ class Origin(Struct, frozen=True, gc=False):
 
 
 def origin_from(fields: Mapping[str, Raw]) -> Origin | None:
-    """The origin these fields make, or None when all of them are absent or null."""
-    kept = {key: Raw(value) for key, value in without_nulls(fields) if key != "$ts"}
-    if not kept:
+    """The origin these fields make, or None when all of them are absent or null.
+
+    Beside others, a field of the sender's own that is null is a value; a documented one that is null says nothing.
+    """
+    kept = {
+        key: value
+        for key, value in fields.items()
+        if key not in ORIGIN_FIELDS or (key != "$ts" and bytes(value) != NULL)
+    }
+    if all(bytes(value) == NULL for value in kept.values()):
         return None
     compared = {key: kept[key] for key in ORIGIN_FIELDS if key in kept and key in _COMPARED}
     return Origin(encode_fields(kept), encode_fields(compared))

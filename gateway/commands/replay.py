@@ -19,7 +19,7 @@ from gateway.commands.output import console, print_line, table
 from gateway.replay.lines import Format
 from gateway.replay.progress import Bar, Plain
 from gateway.replay.report import Report
-from gateway.replay.run import GRACE_MS, NO_DOMAIN, Plan, for_site, run
+from gateway.replay.run import GRACE_MS, NO_DOMAIN, Plan, run, target_of
 from gateway.replay.source import STDIN, Source
 from gateway.replay.traffic import load_traffic
 
@@ -75,24 +75,24 @@ def replay(
     # A lone hyphen is a file, so that the parser lets every hyphen through.
     if unknown := next((name for name in files if name.startswith("-") and name != STDIN), None):
         raise CallerError(f"unknown option {unknown}; a file of this name is ./{unknown}")
-    settings = _settings(config, data, os.environ)
-    settings, site_id, host = for_site(settings, site, domain)
-    configure_logging()
+    target = target_of(_settings(config, data, os.environ), site, domain)
+    configure_logging(target.settings.log.format, target.settings.log.level)
     with ExitStack() as stack:
         plan = Plan(
             files=_open(stack, files),
             form=format,
-            site=site_id,
-            domain=host,
+            site=target.site,
+            domain=target.domain,
+            datamart=target.datamart,
             traffic=None if all_ else load_traffic(),
         )
         on_terminal = sys.stderr.isatty() and not json
         display = Bar(plan.total_bytes) if on_terminal else Plain(plan.total_bytes)
-        report = trio.run(run, settings, plan, display)
+        report = trio.run(run, target.settings, plan, display)
     if json:
         print_line(msgspec.json.encode(report))
     else:
-        _show(report, has_domain=host != NO_DOMAIN, data=data)
+        _show(report, has_domain=target.domain != NO_DOMAIN, data=data)
     return 0 if report.signal is None else SIGNAL_EXIT + report.signal
 
 

@@ -69,14 +69,16 @@ class Feeder:
     Args:
         engine: running on `clock`.
         clock: engine time.
+        datamart: whose the items are.
         max_future_ms: how far ahead of the wall clock the log may move it (decision 9). A line that is from later
             still has a broken time: it is refused, and does not take everybody else's time with it.
     """
 
-    def __init__(self, engine: Engine, clock: EventClock, *, max_future_ms: int) -> None:
+    def __init__(self, engine: Engine, clock: EventClock, *, datamart: int, max_future_ms: int) -> None:
         self.counts = Counts()
         self._engine = engine
         self._clock = clock
+        self._datamart = datamart
         self._max_future_ms = max_future_ms
         self._begun = False
         self._submitted = 0
@@ -104,7 +106,9 @@ class Feeder:
             await self.refuse(line, reason=NO_EVENT_TIME, line_id=line_id)
             return
         known_by = None if has_events else Idempotency(f"{STAGE}:{line_id}", sha256(item).digest())
-        receipt = await self._submit(lambda: self._engine.accept([item], idempotency=known_by, step=STEP))
+        receipt = await self._submit(
+            lambda: self._engine.accept([item], datamart=self._datamart, idempotency=known_by, step=STEP)
+        )
         (result,) = receipt.results
         if result.status == "accepted":
             self.counts.events += result.events
@@ -122,7 +126,7 @@ class Feeder:
             ReplayStalled, Closing, Broken: see there.
         """
         receipt = await self._submit(
-            lambda: self._engine.reject(line, reason=reason, stage=STAGE, event_id=line_id),
+            lambda: self._engine.reject(line, reason=reason, stage=STAGE, datamart=self._datamart, event_id=line_id)
         )
         if receipt.results[0].status == "duplicate":
             self.counts.duplicates += 1

@@ -2,6 +2,7 @@
 
 import sys
 import time
+from collections.abc import Callable
 from types import TracebackType
 from typing import Final, Protocol, Self
 
@@ -37,9 +38,11 @@ class Bar:
 
     Args:
         total_bytes: of all files; None where a pipe is among them.
+        now_s: a clock.
     """
 
-    def __init__(self, total_bytes: int | None) -> None:
+    def __init__(self, total_bytes: int | None, now_s: Callable[[], float] = time.monotonic) -> None:
+        self._now_s = now_s
         self._progress = Progress(
             TextColumn("{task.description}", markup=False),
             BarColumn(),
@@ -64,7 +67,7 @@ class Bar:
 
     def show(self, name: str, done_bytes: int, lines: int) -> None:
         """See `Display`."""
-        now = time.monotonic()
+        now = self._now_s()
         self._progress.update(
             self._task, description=name, completed=done_bytes, lines=lines, refresh=now >= self._next_at
         )
@@ -77,14 +80,16 @@ class Plain:
 
     Args:
         total_bytes: of all files; None where a pipe is among them.
+        now_s: a clock.
     """
 
-    def __init__(self, total_bytes: int | None) -> None:
+    def __init__(self, total_bytes: int | None, now_s: Callable[[], float] = time.monotonic) -> None:
+        self._now_s = now_s
         self._total_bytes = total_bytes
         self._next_at = 0.0
 
     def __enter__(self) -> Self:
-        self._next_at = time.monotonic() + LINE_EVERY_S
+        self._next_at = self._now_s() + LINE_EVERY_S
         return self
 
     def __exit__(
@@ -94,7 +99,7 @@ class Plain:
 
     def show(self, name: str, done_bytes: int, lines: int) -> None:
         """See `Display`."""
-        now = time.monotonic()
+        now = self._now_s()
         if now < self._next_at:
             return
         self._next_at = now + LINE_EVERY_S

@@ -4,9 +4,10 @@ open the engine ▶ feed ▶ close what is open ▶ leave the engine, which drai
                     └ signal: leave at once; open sessions stay open, and the same command goes on with them
 """
 
+import re
 import signal
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -29,6 +30,9 @@ GRACE_MS: Final = 60_000
 """How far a log's lines may be out of order: servers write a line when the answer is done (decision 6)."""
 
 
+_HOST: Final = re.compile(r"[^\s/:@?#\\]+")
+
+
 @dataclass(frozen=True)
 class Plan:
     """What to replay.
@@ -38,6 +42,7 @@ class Plan:
         form: of their lines; None asks each file's first line.
         site: `$site_id` for lines of a log.
         domain: host for the paths of a log.
+        datamart: whose all of it is.
         traffic: what is left out of a log; None leaves out nothing.
     """
 
@@ -45,6 +50,7 @@ class Plan:
     form: Format | None
     site: str
     domain: str
+    datamart: int
     traffic: Traffic | None
 
     @property
@@ -54,8 +60,25 @@ class Plan:
         return None if None in sizes else sum(size for size in sizes if size is not None)
 
 
-def for_site(settings: Settings, site: str | None, domain: str | None) -> tuple[Settings, str, str]:
-    """The settings for a replay of one site's log.
+@dataclass(frozen=True)
+class Target:
+    """Where a replay goes.
+
+    Attributes:
+        settings: of the engine.
+        datamart: the first one's id.
+        site: id of the site a log is from.
+        domain: host of its paths.
+    """
+
+    settings: Settings
+    datamart: int
+    site: str
+    domain: str
+
+
+def target_of(settings: Settings, site: str | None, domain: str | None) -> Target:
+    """Where a replay of one site's log goes.
 
     Args:
         settings: as configured.
@@ -63,24 +86,21 @@ def for_site(settings: Settings, site: str | None, domain: str | None) -> tuple[
         domain: the site's host where the caller knows it; it then counts as configured, so that the site's own pages
             are no foreign referrers (decision 6).
 
-    Returns:
-        The settings, the site's id, and the host of its paths.
-
     Raises:
-        BadSettings: there is no such site.
+        BadSettings: there is no such site, or the domain is no host.
     """
+    if domain is not None and not _HOST.fullmatch(domain):
+        raise BadSettings(f"a domain is a host such as example.com, not {domain!r}")
     datamart, *others = settings.datamarts
     sites = [channel for channel in datamart.channels if channel.kind == "SITE" and site in (None, channel.id)]
     if not sites:
-        raise BadSettings(
-            f"datamart {datamart.id} has no site {site}" if site else f"datamart {datamart.id} has no site"
-        )
+        raise BadSettings(f"datamart {datamart.id} has no site" + (f" {site}" if site else ""))
     found = sites[0]
     if domain:
         changed = replace(found, domain=domain)
         channels = tuple(changed if channel is found else channel for channel in datamart.channels)
         settings = replace(settings, datamarts=(replace(datamart, channels=channels), *others))
-    return settings, found.id, domain or found.domain or NO_DOMAIN
+    return Target(settings, datamart.id, found.id, domain or found.domain or NO_DOMAIN)
 
 
 async def run(settings: Settings, plan: Plan, display: Display) -> Report:
@@ -99,14 +119,14 @@ async def run(settings: Settings, plan: Plan, display: Display) -> Report:
     clock = EventClock()
     async with open_engine(settings, clock=clock) as engine:
         before: dict[str, Any] = await trio.to_thread.run_sync(engine.reader.statistics)
-        feeder = Feeder(engine, clock, max_future_ms=settings.session.max_future_ms)
+        feeder = Feeder(engine, clock, datamart=plan.datamart, max_future_ms=settings.session.max_future_ms)
 
         async def work() -> None:
             # What an earlier replay left open comes first, and can be closed at the end.
             await engine.wait_recovered()
             with display:
                 await _feed(feeder, plan, display)
-            await engine.close_sessions()
+            await engine.close_sessions(plan.datamart)
 
         stopped_by = await _until_signal(work)
         await feeder.settle()
@@ -115,7 +135,7 @@ async def run(settings: Settings, plan: Plan, display: Display) -> Report:
     return make_report(feeder.counts, before, after, seconds=time.perf_counter() - started, signal=stopped_by)
 
 
-async def _until_signal(work: Callable[[], Any]) -> int | None:
+async def _until_signal(work: Callable[[], Awaitable[None]]) -> int | None:
     """Do the work, or as much as is done when SIGINT or SIGTERM comes; returns the signal."""
     caught: int | None = None
     with trio.CancelScope() as scope, trio.open_signal_receiver(signal.SIGINT, signal.SIGTERM) as signals:

@@ -26,7 +26,7 @@ _GZIP_MAGIC: Final = b"\x1f\x8b"
 
 
 class SourceDamaged(CallerError):
-    """The compressed file ends too soon or is damaged; every whole line before that has been read."""
+    """The file cannot be read to its end, mostly a damaged gzip; every whole line before that has been read."""
 
 
 class _Raw:
@@ -95,7 +95,7 @@ class Source:
         while True:
             try:
                 chunk = self._chunk()
-            except (EOFError, zlib.error, gzip.BadGzipFile) as error:
+            except (EOFError, OSError, zlib.error) as error:
                 # What is left over is a piece of a line; the whole line is in the whole file.
                 raise SourceDamaged(f"{self.name}: {error}", code="damaged_file") from error
             lines = self._split(chunk)

@@ -17,7 +17,7 @@ from gateway.replay.access_log import LogLine
 EVENT_NAME: Final = "page_view"
 """Without the dollar sign: `$page_view` would leave the activity before it is stored (decision 35)."""
 
-_NOBODY: Final = frozenset(("anonymous", "guest", "null", "nil", "none", "undefined", "unknown"))
+_NOBODY: Final = frozenset(("anonymous", "guest", "(null)", "n/a", "null", "nil", "none", "undefined", "unknown"))
 """User names that servers write for someone they do not know; these visitors are guessed like any other."""
 _AGENT_BYTES: Final = 12
 _ABSOLUTE: Final = ("http://", "https://")

@@ -28,7 +28,11 @@ from engine.model.limits import MAX_IDENTIFIER_CHARS, MAX_IDENTIFIERS
 
 TEXT = st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=20)
 IDS = TEXT | st.integers(-(2**63), 2**63 - 1)
-IDENTIFIERS = st.one_of(st.builds(account, TEXT, TEXT), st.builds(email_hash, TEXT), st.builds(agent, TEXT))
+IDENTIFIERS = st.one_of(
+    st.builds(account, TEXT.filter(lambda text: "\0" not in text), TEXT),
+    st.builds(email_hash, TEXT),
+    st.builds(agent, TEXT),
+)
 
 
 def sent(**fields):
@@ -146,6 +150,14 @@ def test_a_long_identifier_is_refused_however_it_was_sent(one):
         unique([one])
     assert caught.value.code == "bad_identifier"
     assert unique([agent("a" * MAX_IDENTIFIER_CHARS)])
+
+
+def test_no_two_accounts_share_a_key_by_a_nul_between_their_parts():
+    assert account("a\0b", "c").key() == account("a", "b\0c").key()
+    with pytest.raises(CallerError) as caught:
+        unique([account("a\0b", "c")])
+    assert caught.value.code == "bad_identifier"
+    assert unique([account("a", "b\0c")])
 
 
 @given(st.lists(IDENTIFIERS, min_size=1, max_size=6))

@@ -113,7 +113,7 @@ def test_a_surrogate_pair_is_the_character_it_stands_for():
     assert compact(rb'"\ud83d\ude00"') == '"😀"'.encode()
 
 
-@given(st.binary(max_size=40) | st.text("[]{}\",:\\u01eE.-+ntf \n", max_size=40).map(str.encode))
+@given(st.binary(max_size=40) | st.text('[]{}",:\\u01eE.-+ntf \n', max_size=40).map(str.encode))
 @example(b'"\\')
 @example(b'["\\u"')
 def test_any_bytes_give_valid_json_or_an_error_of_the_caller(data):

@@ -10,7 +10,7 @@ import trio
 from engine import Selector, load_settings, open_reader
 from gateway.replay.progress import Plain
 from gateway.replay.report import Report
-from gateway.replay.run import GRACE_MS, Plan, for_site, run
+from gateway.replay.run import GRACE_MS, Plan, run, target_of
 from gateway.replay.source import Source
 from gateway.replay.traffic import load_traffic
 from tests.replay.reference import Session
@@ -26,11 +26,18 @@ def replay(
 ) -> Report:
     """Replay files as the command does, `--all` unless `left_out`; overrides are settings by dotted key."""
     told = {"storage.data_dir": str(data), "session.grace_ms": GRACE_MS, **overrides}
-    settings, site, host = for_site(load_settings(None, {}, told), site, domain)
+    target = target_of(load_settings(None, {}, told), site, domain)
     sources = [Source(str(file)) for file in files]
-    plan = Plan(files=sources, form=None, site=site, domain=host, traffic=load_traffic() if left_out else None)
+    plan = Plan(
+        files=sources,
+        form=None,
+        site=target.site,
+        domain=target.domain,
+        datamart=target.datamart,
+        traffic=load_traffic() if left_out else None,
+    )
     try:
-        return trio.run(run, settings, plan, Plain(plan.total_bytes))
+        return trio.run(run, target.settings, plan, Plain(plan.total_bytes))
     finally:
         for source in sources:
             source.close()

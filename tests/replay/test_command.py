@@ -95,6 +95,7 @@ def test_several_files_in_the_order_given(capfd, tmp_path):
         (["no such file"], "No such file"),
         (["--al", "{log}"], "--al"),
         (["--site", "no-such", "{log}"], "no site no-such"),
+        (["--domain", "https://example.com/", "{log}"], "https://example.com/"),
         (["--format", "xml", "{log}"], "xml"),
         (["--config", "no.toml", "{log}"], "no.toml"),
     ],
@@ -145,7 +146,15 @@ def test_the_domain_may_be_configured(capfd, tmp_path):
     assert report(capfd, tmp_path / "data", "--config", config, "--site", "shop", log)["duplicates"] == 2
 
 
-# The second line is late by 30 s, and of a session from elsewhere.
+def test_the_first_datamart_may_have_any_id(capfd, tmp_path):
+    config = tmp_path / "sojourn.toml"
+    config.write_text('[[datamart]]\nid = 7\n[[datamart.channel]]\nid = "shop"\n')
+    log = write(tmp_path / "a.log", [line(0), b"broken"])
+    found = report(capfd, tmp_path / "data", "--config", config, log)
+    assert (found["events"], found["sessions"], found["refused"]) == (1, 1, {"unreadable_line": 1})
+
+
+# The last line is late by 30 s, and of a session from elsewhere.
 OUT_OF_ORDER = [line(0), line(100, "/c", referrer="https://a.example.org/"), line(70, "/b")]
 
 

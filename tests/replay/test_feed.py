@@ -36,12 +36,12 @@ class FakeEngine:
         self.receipts: list[FakeReceipt] = []
         self.not_durable: SojournError | None = None
 
-    def accept(self, items, *, idempotency=None, step="API"):
+    def accept(self, items, *, datamart, idempotency=None, step="API"):
         self._fail()
         self.taken.append((items[0], idempotency))
         return self._receipt(self.result(items[0]))
 
-    def reject(self, payload, *, reason, stage, event_id=None):
+    def reject(self, payload, *, reason, stage, datamart, event_id=None):
         self._fail()
         known = any(event_id == known for _, _, known in self.rejected)
         self.rejected.append((payload, reason, event_id))
@@ -57,7 +57,7 @@ class FakeEngine:
 
 
 def feeder_on(engine: FakeEngine, clock: EventClock | None = None) -> Feeder:
-    return Feeder(engine, clock or EventClock(), max_future_ms=HOUR_MS)
+    return Feeder(engine, clock or EventClock(), datamart=1, max_future_ms=HOUR_MS)
 
 
 async def send(feeder: Feeder, name: str, ts_ms: int | None = 1000, **more: object) -> None:

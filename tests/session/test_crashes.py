@@ -24,7 +24,7 @@ def by_user(stored: list[Stored]) -> list[Stored]:
     return [one for user in USERS for one in stored if one[0] == user]
 
 
-@settings(max_examples=2500)
+@settings(max_examples=2000)
 @given(journals(30))
 def test_the_fold_is_the_plain_fold(journal: list[Sent]):
     """Every rule with its bookkeeping against the same rules without any."""
@@ -39,7 +39,7 @@ def test_the_fold_is_the_plain_fold(journal: list[Sent]):
     assert not world.states
 
 
-@settings(max_examples=250)
+@settings(max_examples=200)
 @given(journals(14))
 def test_a_crash_anywhere_is_no_crash(journal: list[Sent]):
     """After each record and each commit: what is stored in the end is the same, byte for byte."""
@@ -61,7 +61,7 @@ def test_a_crash_anywhere_is_no_crash(journal: list[Sent]):
             assert by_user(world.stored) == expected
 
 
-@settings(max_examples=250)
+@settings(max_examples=200)
 @given(journals(14))
 def test_crash_after_crash(journal: list[Sent]):
     """A crash after every record, with one commit between two of them: pending parts leave one by one."""

@@ -374,6 +374,26 @@ class TestMerge:
         assert mine.visitor.open_sessions == 1
         assert mine.visitor.due_at() == NOON + 11_001
 
+    def test_other_settings_have_all_tested_again(self):
+        mine, theirs = Feed(settings(1), settings(2, max_session_ms=5)), self.theirs(10)
+        theirs.channels = mine.channels
+        for ts in (0, 4, 8):
+            mine.event(ts)
+        theirs.event(9, version=2)
+        cut, _ = self.merge(mine, theirs)
+        assert seen((cut,)) == [("duration", (0, 4))]
+
+    def test_the_absorbed_state_goes_with_the_first_part_that_is_stored(self):
+        """Else a crash behind that part would find its members in two saved states."""
+        mine, theirs = Feed(grace_ms=5), self.theirs(10, grace_ms=5)
+        for ts in (0, 7):
+            mine.event(ts, **{"$source": "mine"})
+        for ts in (1, 8):
+            theirs.event(ts, **{"$source": "theirs"})
+        parts = self.merge(mine, theirs)
+        assert [len(one.sequences) for one in parts] == [1, 1]
+        assert all(one.absorbed == OTHER for one in parts)
+
 
 def test_root_of_is_what_members_carry():
     """The builder of these tests makes what `accept` leaves: compact JSON."""
