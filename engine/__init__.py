@@ -6,7 +6,7 @@ async with open_engine() as engine:
 """
 
 from engine.actors.examine import split_items
-from engine.actors.receipt import Idempotency, ItemError, ItemResult, Receipt
+from engine.actors.receipt import Idempotency, ItemError, ItemResult, Original, Receipt
 from engine.clock import Clock, EventClock, SystemClock
 from engine.definitions.access import Access, parse_authorization
 from engine.engine import open_engine
@@ -55,6 +55,7 @@ __all__ = [
     "ItemError",
     "ItemResult",
     "MemoryStore",
+    "Original",
     "Overloaded",
     "Reader",
     "Readiness",

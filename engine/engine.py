@@ -143,12 +143,12 @@ async def _assembled(settings: Settings, clock: Clock, store: Store, pauses: GcP
                     yield engine
                     intake.closing = True
                     services.cancel_scope.cancel(reason="the engine stops")
-                users.cancel_scope.deadline = trio.current_time() + actors.drain_chain_s
+                users.cancel_scope.deadline = stages.cancel_scope.deadline = trio.current_time() + actors.drain_chain_s
                 await router.close()
             await entrance.aclose()
-            stages.cancel_scope.deadline = trio.current_time() + actors.drain_chain_s
         writer.close()
         outer.cancel_scope.deadline = trio.current_time() + actors.drain_store_s
+    engine.drained = not any(nursery.cancel_scope.cancelled_caught for nursery in (users, stages, outer))
 
 
 def _start_chain(

@@ -7,7 +7,7 @@ import trio
 from msgspec import Struct
 
 from engine.actors.intake import Intake
-from engine.actors.receipt import Idempotency, Receipt
+from engine.actors.receipt import Idempotency, Original, Receipt
 from engine.actors.recovery import Recovery
 from engine.actors.router import Router
 from engine.definitions.access import Access
@@ -16,7 +16,7 @@ from engine.model.activity import public
 from engine.model.channel import ChannelSettings
 from engine.observe import Metrics
 from engine.pipeline.create import session_snapshot
-from engine.reader import Reader
+from engine.reader import STATISTICS, Reader
 from engine.selector import Filters, ts_of
 from engine.session.closed import Closed
 from engine.start import Definitions
@@ -40,6 +40,8 @@ class Engine:
 
     Attributes:
         reader: everything that is stored; its methods block, so call them in a thread.
+        drained: after the block: whether all that had closed was stored within the budgets of a stop. What was not is
+            in the journal, and the next start goes on with it.
         new_admin_token: the admin token that this start made, or None: it is shown once, only its hash is kept.
     """
 
@@ -59,8 +61,9 @@ class Engine:
         self._recovery = recovery
         self._definitions = definitions
         self._limiter = trio.CapacityLimiter(read_threads)
-        self._metrics = Metrics(reader.counters, gauges)
+        self._metrics = Metrics(self._counters, gauges)
         self.reader = reader
+        self.drained = False
         self.new_admin_token = definitions.new_admin_token
 
     def accept(
@@ -71,6 +74,7 @@ class Engine:
         idempotency: Idempotency | None = None,
         process: bool = True,
         step: str = "API",
+        originals: Sequence[Original] | None = None,
     ) -> Receipt:
         """Take the good ones of these items, all or none. Synchronous: nothing else happens in between.
 
@@ -79,6 +83,8 @@ class Engine:
             datamart: whose they are.
             idempotency: key and body digest of the request, if it has a key (decision 18).
             process: False skips the steps between create and store (decision 42).
+            originals: what each item was made from, where nobody is there to be told: a refused item is then kept as a
+                dead letter, once, and counts as dead instead of refused.
             step: the monitoring step they come in under: `API`, `JS_TAG` or `DOCUMENT_IMPORT`.
 
         Returns:
@@ -88,7 +94,9 @@ class Engine:
             CallerError: the datamart is unknown, or the idempotency key was used with another body.
             Overloaded, HotUser, Unavailable, Closing, Broken: nothing was taken; all but the last: try again later.
         """
-        return self._intake.accept(items, datamart=datamart, idempotency=idempotency, process=process, step=step)
+        return self._intake.accept(
+            items, datamart=datamart, idempotency=idempotency, process=process, step=step, originals=originals
+        )
 
     def reject(
         self, payload: bytes, *, reason: str, stage: str, datamart: int = 1, event_id: str | None = None
@@ -210,6 +218,13 @@ class Engine:
     async def wait_recovered(self) -> None:
         """Return when what the last run left open is open again."""
         await self._recovery.done.wait()
+
+    def _counters(self) -> Mapping[int, Mapping[str, int]]:
+        """All counters; those of the statistics stand at 0 before the first event, for whoever draws rates."""
+        counted = self.reader.counters()
+        zeros = dict.fromkeys(STATISTICS, 0)
+        known = {one.id for one in self._definitions.registry.datamarts()} | counted.keys()
+        return {datamart: {**zeros, **counted.get(datamart, {})} for datamart in known}
 
     def metrics(self) -> bytes:
         """All metrics in Prometheus' text format. Reads counters from the store: call it in a thread or rarely."""

@@ -48,7 +48,8 @@ def configure_logging(log_format: LogFormat = "console", level: str = "info", st
             renderer,
         ],
         wrapper_class=structlog.make_filtering_bound_logger(_LEVELS[level]),
-        logger_factory=structlog.WriteLoggerFactory(file=out),
+        # Looked up for each line: a program may replace its standard error.
+        logger_factory=lambda *_: structlog.WriteLogger(stream or sys.stderr),
         cache_logger_on_first_use=False,
     )
 

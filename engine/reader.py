@@ -19,6 +19,9 @@ from engine.store.environment import LmdbStore
 from engine.store.keys import journal_key, split_user_point_key
 from engine.store.port import Db, Store
 
+STATISTICS = reads.STATISTICS
+"""Names of the counters that are always shown, also at 0."""
+
 MAX_READ_BYTES: Final = 4 << 20
 """Of one list of activities, beyond the first: what a reader may hold in memory at a time."""
 

@@ -57,8 +57,7 @@ async def run(settings: Settings, ready: Ready) -> int:
     """
     code = EXIT_CUT
     budgets = settings.actors
-    # The chain's budget is spent twice: by the user actors, then by the stages.
-    drain_s = budgets.drain_requests_s + 2 * budgets.drain_chain_s + budgets.drain_store_s
+    drain_s = budgets.drain_requests_s + budgets.drain_chain_s + budgets.drain_store_s
     stopping = trio.Event()
     finished: list[trio.Event] = []
     with ExitStack() as stack:
@@ -83,7 +82,7 @@ async def run(settings: Settings, ready: Ready) -> int:
                     with trio.move_on_after(budgets.drain_requests_s + MARGIN_S):
                         for done in finished:
                             await done.wait()
-                code = EXIT_CLEAN
+                code = EXIT_CLEAN if engine.drained else EXIT_CUT
             end.within(MARGIN_S, code)
             planes.cancel_scope.cancel(reason="the engine is closed")
     return code

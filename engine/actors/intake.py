@@ -16,7 +16,7 @@ from engine.actors.draft import Delivery, Draft, control_record, item_record
 from engine.actors.examine import Examined, Rules, Unit, events_array, examine, weight_of
 from engine.actors.identities import Identities
 from engine.actors.identities import Overlay as IdentityOverlay
-from engine.actors.receipt import Idempotency, ItemError, ItemResult, Receipt
+from engine.actors.receipt import Idempotency, ItemError, ItemResult, Original, Receipt
 from engine.actors.router import Router
 from engine.actors.seen import SeenKeys
 from engine.actors.writer import Writer
@@ -144,6 +144,7 @@ class Intake:
         idempotency: Idempotency | None,
         process: bool,
         step: str,
+        originals: Sequence[Original] | None = None,
     ) -> Receipt:
         """Take the good items, all or none, and say of each what became of it.
 
@@ -153,6 +154,7 @@ class Intake:
             idempotency: key and body digest of the request, if it has a key.
             process: False to skip the processing steps (decision 42).
             step: counter of the platform's monitoring the items come in under, such as `API`.
+            originals: what each item was made from: a refused one becomes a dead letter.
 
         Raises:
             CallerError: the datamart is unknown, or the idempotency key was used with another body.
@@ -164,7 +166,7 @@ class Intake:
             raise CallerError(f"no datamart {datamart}", code="unknown_datamart")
         draft = self._draft(datamart)
         is_repeat = idempotency is not None and self._is_repeat(draft, idempotency)
-        for item in items:
+        for index, item in enumerate(items):
             try:
                 examined = examine(item, rules, arrival_ms=draft.arrival_ms, process=process)
                 if is_repeat:
@@ -173,7 +175,10 @@ class Intake:
                 else:
                     self._add_item(draft, examined, step)
             except CallerError as error:
-                self._refused(draft, weight_of(item), error)
+                if originals is None:
+                    self._refused(draft, weight_of(item), error)
+                else:
+                    self._lost(draft, originals[index], error.code, str(error), weight_of(item))
         # Of a request that brought nothing, nothing has to be known again.
         if idempotency is not None and not is_repeat and any(one.status != "refused" for one in draft.results):
             self._note_request(draft, idempotency)
@@ -187,21 +192,7 @@ class Intake:
         """
         self.check()
         draft = self._draft(datamart)
-        if event_id is not None:
-            if self._seen.knows(draft.seen, datamart=datamart, event_id=event_id, wall_ms=draft.wall_ms):
-                self._repeated(draft, 1)
-                return self._take(draft)
-            draft.operations.append(
-                self._seen.note(draft.seen, datamart=datamart, event_id=event_id, wall_ms=draft.wall_ms)
-            )
-        event_ids = (event_id,) if event_id is not None else ()
-        letter = DeadLetter(draft.wall_ms, reason, stage, "", payload, weight=1, event_ids=event_ids)
-        expires_ms = draft.wall_ms + self._bounds.dead_letter_ms
-        draft.operations.append(AddDeadLetter(datamart, draft.wall_ms, 1, encode_dead_letter(letter), expires_ms))
-        draft.count("events_received")
-        draft.count(f"events_dead.{reason}")
-        draft.results.append(ItemResult("refused", 1, error=ItemError(reason, "kept as a dead letter", "")))
-        draft.size_bytes += len(payload)
+        self._lost(draft, Original(payload, stage, event_id or ""), reason, "", 1)
         return self._take(draft)
 
     def close_sessions(self, datamart: int, user_points: Sequence[bytes]) -> Receipt:
@@ -262,6 +253,35 @@ class Intake:
         if isinstance(error, NoUserIdentifier):
             draft.count("identifiers_placeholder", error.placeholders)
         draft.results.append(ItemResult("refused", weight, error=ItemError(error.code, error.message, error.path)))
+
+    def _lost(self, draft: Draft, original: Original, reason: str, detail: str, weight: int) -> None:
+        """Received, and dead at once: kept with its reason, but for a repeat."""
+        datamart, wall_ms = draft.datamart, draft.wall_ms
+        if original.id:
+            if self._seen.knows(draft.seen, datamart=datamart, event_id=original.id, wall_ms=wall_ms):
+                self._repeated(draft, weight)
+                return
+            draft.operations.append(
+                self._seen.note(draft.seen, datamart=datamart, event_id=original.id, wall_ms=wall_ms)
+            )
+        letter = DeadLetter(
+            at_ms=wall_ms,
+            reason=reason,
+            stage=original.stage,
+            user_point="",
+            payload=original.payload,
+            detail=detail,
+            weight=weight,
+            event_ids=(original.id,) if original.id else (),
+        )
+        expires_ms = wall_ms + self._bounds.dead_letter_ms
+        draft.operations.append(AddDeadLetter(datamart, wall_ms, weight, encode_dead_letter(letter), expires_ms))
+        draft.size_bytes += len(original.payload)
+        draft.count("events_received", weight)
+        draft.count(f"events_dead.{reason}", weight)
+        draft.results.append(
+            ItemResult("refused", weight, error=ItemError(reason, detail or "kept as a dead letter", ""))
+        )
 
     def _add_item(self, draft: Draft, examined: Examined, step: str) -> None:
         units = self._new_units(draft, examined.units)

@@ -42,6 +42,20 @@ class Idempotency(Struct, frozen=True):
     body_digest: bytes
 
 
+class Original(Struct, frozen=True):
+    """What an item was made from, where nobody is there to be told: if it is refused, this becomes a dead letter.
+
+    Attributes:
+        payload: as it was, such as the line of a log.
+        stage: who made the item of it; becomes a label.
+        id: an id of its own: the same one again is a duplicate. "" for none.
+    """
+
+    payload: bytes
+    stage: str
+    id: str = ""
+
+
 class Receipt:
     """The answer to one `accept`.
 

@@ -103,7 +103,8 @@ def compact(data: bytes | memoryview | Raw) -> bytes:
     """
     text = bytes(data)
     try:
-        text.decode("utf-8")
+        if not text.isascii():
+            text.decode("utf-8")
         check_nesting(text)
         text = msgspec.json.format(text, indent=-1)
     except (msgspec.DecodeError, UnicodeDecodeError) as error:

@@ -16,24 +16,37 @@ RUNS: Mapping[str, type[Run]] = {Source.SESSION: Session, Source.LIVE: LiveWindo
 
 def state_of(sequence: int, runs: Sequence[Run], pending: Sequence[Leaving]) -> bytes | None:
     """The state to save: what is open and what is on its way, up to a record; None when that is nothing."""
-    if not runs and not pending:
-        return None
-    return encode_fold_state(
-        FoldState(
-            sequence,
-            tuple(SavedRun(run.source, run.channel, sequences_of(run.members)) for run in runs),
-            tuple(
-                SavedLeaving(
-                    part.source,
-                    part.reason or "",
-                    part.channel.key if part.channel is not None else "",
-                    sequences_of(part.members),
-                    part.records,
-                    part.absorbed,
-                )
-                for part in pending
-            ),
-        )
+    return _state(sequence, _saved_runs(runs), _saved_leaving(pending))
+
+
+def states_behind(sequence: int, runs: Sequence[Run], leaving: Sequence[Leaving]) -> list[bytes | None]:
+    """For each part of what leaves the state that is left when it is stored: the parts behind it are pending."""
+    # Nearly always one part leaves and nothing stays. Of many parts, each is turned into its saved form once.
+    saved, pending = _saved_runs(runs), _saved_leaving(leaving[1:])
+    return [_state(sequence, saved, pending[index:]) for index in range(len(leaving))]
+
+
+def _state(sequence: int, runs: tuple[SavedRun, ...], pending: tuple[SavedLeaving, ...]) -> bytes | None:
+    return encode_fold_state(FoldState(sequence, runs, pending)) if runs or pending else None
+
+
+def _saved_runs(runs: Sequence[Run]) -> tuple[SavedRun, ...]:
+    return tuple([SavedRun(run.source, run.channel, sequences_of(run.members)) for run in runs])
+
+
+def _saved_leaving(leaving: Sequence[Leaving]) -> tuple[SavedLeaving, ...]:
+    return tuple(
+        [
+            SavedLeaving(
+                part.source,
+                part.reason or "",
+                part.channel.key if part.channel is not None else "",
+                sequences_of(part.members),
+                part.records,
+                part.absorbed,
+            )
+            for part in leaving
+        ]
     )
 
 

@@ -25,7 +25,12 @@ from engine.session.closed import Closed, CloseReason, Source
 from engine.session.live import LiveWindow
 from engine.session.member import item_member, member_of
 from engine.session.session import Channels, Leaving, Run, Session, place
-from engine.session.state import from_state, sequences_of, state_of
+from engine.session.state import from_state, sequences_of, state_of, states_behind
+
+MAX_OPEN = 256
+"""Runs open at a time, over all channels. A person has a few; hundreds take events that jump about in time, and each of
+them costs every further event and every saved state its share. Where one more is to open, the session that is due first
+closes: its gap has passed in event time, though not by enough for (7b)."""
 
 
 class Visitor:
@@ -104,7 +109,7 @@ class Visitor:
                 applied; otherwise a replay would see them join what the timer had closed.
         """
         due = self._take(lambda run: run.due_ms <= now_ms)
-        due.sort(key=lambda run: (run.due_ms, _first_place(run)))
+        due.sort(key=_due_place)
         return self._leave([*self._take_pending(), *_end(due, _due_reason, self._channels)])
 
     def absorb(self, other: "Visitor | None", record: Record) -> tuple[Closed, ...]:
@@ -124,7 +129,8 @@ class Visitor:
             due = (*other.expire(record.arrival_ms), *due)
             self._open, other._open = _merged((*self._open, *other._open)), ()
         self._sequence = record.sequence
-        leaving = [part for run in sorted(self._open, key=_first_place) for part in run.cut(self._channels)]
+        leaving = self._make_room(0)
+        leaving += [part for run in sorted(self._open, key=_first_place) for part in run.cut(self._channels)]
         moved = Leaving(Source.STATE, records=(record.sequence,), absorbed=record.event)
         # Whichever is stored first saves the members that moved, so the state they were in goes away with it.
         return (*due, *self._leave([*leaving, moved], absorbed=record.event))
@@ -157,6 +163,7 @@ class Visitor:
             run.insert(member, settings)
         else:
             run = kind(record.channel, settings, (member,))
+            leaving += self._make_room(1)
             self._open = (*self._open, run)
         self._sequence = record.sequence
         leaving += run.cut(self._channels)
@@ -181,6 +188,15 @@ class Visitor:
         due_ms = self.due_at()
         return self.expire(record.arrival_ms) if due_ms is not None and due_ms <= record.arrival_ms else ()
 
+    def _make_room(self, count: int) -> list[Leaving]:
+        """Close sessions for `count` more runs to find room below `MAX_OPEN`."""
+        excess = len(self._open) + count - MAX_OPEN
+        if excess <= 0:
+            return []
+        sessions = sorted((run for run in self._open if isinstance(run, Session)), key=_due_place)[:excess]
+        self._open = tuple([run for run in self._open if run not in sessions])
+        return _end(sessions, lambda run: CloseReason.GAP, self._channels)
+
     def _take(self, wanted: Callable[[Run], bool]) -> list[Run]:
         taken = [run for run in self._open if wanted(run)]
         if taken:
@@ -193,14 +209,11 @@ class Visitor:
 
     def _leave(self, leaving: Sequence[Leaving], absorbed: bytes = b"") -> tuple[Closed, ...]:
         """Each part with the state that is left once it and those before it are stored."""
+        states = states_behind(self._sequence, self._open, leaving)
         return tuple(
             [
-                self._closed(
-                    part,
-                    state_of(self._sequence, self._open, leaving[index:]),
-                    absorbed=absorbed or part.absorbed,
-                )
-                for index, part in enumerate(leaving, 1)
+                self._closed(part, state, absorbed=absorbed or part.absorbed)
+                for part, state in zip(leaving, states, strict=True)
             ]
         )
 
@@ -266,14 +279,20 @@ def _first_place(run: Run) -> tuple[int, int]:
     return place(run.members[0])
 
 
+def _due_place(run: Run) -> tuple[int, tuple[int, int]]:
+    return run.due_ms, _first_place(run)
+
+
 def _merged(runs: Sequence[Run]) -> tuple[Run, ...]:
     """The runs of two visitors, those made one that belong together: windows of a channel, sessions by decision 5."""
     kept: list[Run] = []
+    latest: dict[tuple[Source, str], Run] = {}
     for run in sorted(runs, key=_first_place):
-        same = [one for one in kept if type(one) is type(run) and one.channel == run.channel]
-        if same and _belong_together(same[-1], run):
-            same[-1].merge(run)
+        before = latest.get((run.source, run.channel))
+        if before is not None and _belong_together(before, run):
+            before.merge(run)
         else:
+            latest[run.source, run.channel] = run
             kept.append(run)
     # A merged session has the settings of its newest event, and these may reach further than those it began with.
     return tuple(kept) if len(kept) == len(runs) else _merged(kept)

@@ -139,7 +139,7 @@ class LmdbStore:
 def _rows_behind(cursor: Cursor, prefix: bytes, after: bytes | None) -> Iterator[tuple[bytes, bytes]]:
     """Rows in key order, from the first with `prefix` on, behind `after`."""
     start = prefix if after is None else max(prefix, after)
-    if not (cursor.set_range(start) if start else cursor.first()):
+    if not cursor.set_range(start):  # Of b"": the first.
         return
     if after is not None and cursor.key() <= after and not cursor.next():
         return
@@ -151,8 +151,6 @@ def _rows_before(cursor: Cursor, prefix: bytes, after: bytes | None) -> Iterator
     end = successor(prefix)
     if after is not None:
         end = after if end is None else min(end, after)
-    if end == b"":
-        return
     found = cursor.prev() if end is not None and cursor.set_range(end) else cursor.last()
     if found:
         yield from cursor.iterprev()
@@ -185,7 +183,7 @@ class _Transaction:
 
     def scan(self, db: Db, *, start: bytes = b"", stop: bytes | None = None) -> Iterator[tuple[bytes, bytes]]:
         with self._txn.cursor(self._databases[db]) as cursor:
-            if cursor.set_range(start) if start else cursor.first():
+            if cursor.set_range(start):
                 for key, value in cursor.iternext():
                     if stop is not None and key >= stop:
                         return

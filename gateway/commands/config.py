@@ -17,8 +17,8 @@ def config(
 ) -> int:
     """Print every setting with its default and its reason, as a TOML file to start from.
 
-    With --config FILE, the settings are checked instead as `sojourn serve` would read them: the file, the environment
-    and --data. Nothing is printed when they are good.
+    With --config FILE the settings are checked instead, as a server would read them: the file, the environment, and
+    the directory. Nothing is printed when they are good.
 
     **Examples**
 

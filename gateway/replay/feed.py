@@ -15,7 +15,7 @@ from typing import Final
 
 import trio
 
-from engine import Engine, EventClock, Idempotency, Overloaded, Receipt, SojournError, Unavailable
+from engine import Engine, EventClock, Idempotency, Original, Overloaded, Receipt, SojournError, Unavailable
 
 STAGE: Final = "replay"
 STEP: Final = "DOCUMENT_IMPORT"
@@ -106,8 +106,11 @@ class Feeder:
             await self.refuse(line, reason=NO_EVENT_TIME, line_id=line_id)
             return
         known_by = None if has_events else Idempotency(f"{STAGE}:{line_id}", sha256(item).digest())
+        originals = [Original(line, STAGE, line_id)]
         receipt = await self._submit(
-            lambda: self._engine.accept([item], datamart=self._datamart, idempotency=known_by, step=STEP)
+            lambda: self._engine.accept(
+                [item], datamart=self._datamart, idempotency=known_by, step=STEP, originals=originals
+            )
         )
         (result,) = receipt.results
         if result.status == "accepted":
@@ -117,7 +120,7 @@ class Feeder:
         elif result.status == "duplicate":
             self.counts.duplicates += result.events
         else:
-            await self.refuse(line, reason=result.error.code if result.error else "refused", line_id=line_id)
+            self.counts.refused[result.error.code if result.error else "refused"] += 1
 
     async def refuse(self, line: bytes, *, reason: str, line_id: str) -> None:
         """Keep a line as a dead letter, once.

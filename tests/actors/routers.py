@@ -4,18 +4,14 @@ import math
 from contextlib import asynccontextmanager
 
 import trio
+from trio.testing import wait_all_tasks_blocked
 
 from engine.actors.router import Router
 from engine.actors.supervisor import Quarantine
 from engine.actors.wheel import Wheel
 from engine.model.channel import ChannelSettings
 from engine.model.record import RecordKind
-from engine.session.visitor import Visitor
 from tests.session.build import GAP, NOON, record_of
-
-IDLE = NOON + GAP + 1
-"""When a session whose last event arrived at noon has been idle for too long."""
-
 
 def point(number):
     """A user point."""
@@ -79,6 +75,14 @@ class Routed:
             self.router.unstored -= len(taken)
             self.envelopes += taken
 
+    async def drain(self):
+        """Take all that comes, until nothing does."""
+        while True:
+            await wait_all_tasks_blocked()
+            if not self.router.unstored:
+                return
+            self.take()
+
     def left(self):
         """Sequences of each envelope that left."""
         return [envelope.closed.sequences for envelope in self.envelopes]
@@ -115,8 +119,3 @@ async def routed(*, queue=math.inf, channel_at=site_at, messages=64, size_bytes=
         found.failures = log
         yield found
         nursery.cancel_scope.cancel()
-
-
-def restored(state, records):
-    """The visitor of user point 1 that saved a state."""
-    return Visitor.restore(1, point(1), lambda key, version: site_at(1, key, version), state, records)

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from trio.testing import wait_all_tasks_blocked
 
 from engine.session.closed import Source
-from tests.actors.routers import GAP, IDLE, NOON, point, routed
+from tests.actors.routers import GAP, point, routed, site_at
 from tests.session.build import MINUTE
 
 
@@ -214,9 +214,7 @@ async def test_what_the_absorbed_actor_is_handing_over_goes_before_what_the_merg
         here.close(1)
         await wait_all_tasks_blocked()
         assert here.envelopes == []
-        while not here.router.unstored or here.router.live_users:
-            here.take()
-            await wait_all_tasks_blocked()
+        await here.drain()
         assert here.left() == [(1,), (4,), (2, 3), (5,)]
 
 
@@ -229,11 +227,9 @@ async def test_a_chain_of_merges_ends_with_one_user_who_has_everything():
         here.deliver(2)
         here.merge(1, 2)
         here.deliver(1)
-        while here.open_in(1) != [(1, 2, 3, 4, 7, 9)]:
-            here.take(1)
-            await wait_all_tasks_blocked()
-        here.take()
+        await here.drain()
         assert here.left() == [(5,), (6,), (8,)]
+        assert here.open_in(1) == [(1, 2, 3, 4, 7, 9)]
         assert here.router.live_users == 1
 
 
@@ -259,8 +255,6 @@ def failing_for(version):
     def channel_at(datamart, key, wanted):
         if wanted == version:
             raise LookupError(f"no version {wanted}")
-        from tests.actors.routers import site_at
-
         return site_at(datamart, key, wanted)
 
     return channel_at
@@ -375,7 +369,7 @@ def test_every_record_is_handed_over_once_or_open_once(commands, queue):
                         await trio.lowlevel.checkpoint()
                 else:
                     here.take(values[0])
-            await drained(here)
+            await here.drain()
             open_now = [sequence for user in set(alias.values()) for one in here.open_in(user) for sequence in one]
             gone = [sequence for sequences in here.left() for sequence in sequences]
             assert sorted(gone + open_now) == sorted(here.records)
@@ -384,23 +378,9 @@ def test_every_record_is_handed_over_once_or_open_once(commands, queue):
 
             for user in set(alias.values()):
                 here.close(user)
-            await drained(here)
+            await here.drain()
             assert sorted(sequence for sequences in here.left() for sequence in sequences) == sorted(here.records)
             assert (here.router.live_users, here.router.unstored, here.wheel.statistics().entries) == (0, 0, 0)
 
-    async def drained(here):
-        while True:
-            await wait_all_tasks_blocked()
-            if not here.router.unstored:
-                return
-            here.take()
-
     trio.run(main)
 
-
-async def test_times_of_the_harness():
-    async with routed() as here:
-        here.deliver()
-        await wait_all_tasks_blocked()
-        assert here.router.visitor((1, point(1))).due_at() == IDLE
-        assert here.now_ms == NOON

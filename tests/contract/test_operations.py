@@ -174,6 +174,13 @@ class TestStoreActivity:
         assert store.commit([activity(b"a", user_point=point(1))]) == CommitReport(duplicate=1)
         assert keys(store, Db.ACTIVITIES) == [key_of(point(1))], "it stays where it is: reads merge"
 
+    def test_what_reads_show_is_what_counts_as_equal(self, store):
+        store.commit([activity(b"old", user_point=point(1)), activity(b"new", user_point=point(2))])
+        store.commit(absorb(point(2), point(1)))
+        assert store.commit([activity(b"old", user_point=point(2))]) == CommitReport(stored=1)
+        assert stored_values(store) == [b"old"]
+        assert keys(store, Db.ACTIVITIES) == [key_of(point(2))]
+
     def test_another_one_replaces_all_copies_under_absorbed_user_points(self, store):
         expires_ms = NOW_MS + 10
         store.commit([activity(b"a", user_point=point(one), expires_ms=expires_ms) for one in (1, 2, 3)])

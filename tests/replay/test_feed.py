@@ -36,16 +36,22 @@ class FakeEngine:
         self.receipts: list[FakeReceipt] = []
         self.not_durable: SojournError | None = None
 
-    def accept(self, items, *, datamart, idempotency=None, step="API"):
+    def accept(self, items, *, datamart, originals, idempotency=None, step="API"):
         self._fail()
         self.taken.append((items[0], idempotency))
-        return self._receipt(self.result(items[0]))
+        result = self.result(items[0])
+        if result.error is not None:
+            result = self._lost(originals[0].payload, result.error.code, originals[0].id, result)
+        return self._receipt(result)
 
     def reject(self, payload, *, reason, stage, datamart, event_id=None):
         self._fail()
+        return self._receipt(self._lost(payload, reason, event_id, ItemResult("refused", 1)))
+
+    def _lost(self, payload, reason, event_id, refused: ItemResult) -> ItemResult:
         known = any(event_id == known for _, _, known in self.rejected)
         self.rejected.append((payload, reason, event_id))
-        return self._receipt(ItemResult("duplicate" if known else "refused", 1))
+        return ItemResult("duplicate", 1) if known else refused
 
     def _fail(self) -> None:
         if self.errors:

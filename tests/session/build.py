@@ -1,7 +1,6 @@
 """What the tests of the fold are made of: channels, records, and a visitor that is fed without counting sequences."""
 
 import json
-from collections.abc import Mapping
 
 from engine.model.channel import ChannelSettings
 from engine.model.record import Record, RecordKind
@@ -87,7 +86,7 @@ class Feed:
 
     def __init__(self, *versions: ChannelSettings, **changed: object) -> None:
         known = {one.version: one for one in versions} or {1: settings(**changed)}
-        self.channels: Mapping[int, ChannelSettings] = known
+        self.channels: dict[int, ChannelSettings] = known
         self.visitor = Visitor(1, USER, self.channel)
         self.records: dict[int, Record] = {}
 

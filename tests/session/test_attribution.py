@@ -196,6 +196,7 @@ json_values = st.recursive(
 )
 
 
+@pytest.mark.slow
 @given(
     st.dictionaries(st.sampled_from(sorted({name for _, names in PROPERTIES for name in names})), json_values),
     st.builds(

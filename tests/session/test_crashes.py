@@ -3,12 +3,14 @@
 Both laws by brute force over small journals: each prefix of the journal, with each number of commits behind it.
 """
 
+import pytest
 from hypothesis import given, settings
 
-from engine.session.visitor import Visitor
 from tests.session.drawn import USERS, VERSIONS, Sent, journals
 from tests.session.oracle import Left, PlainFold
 from tests.session.world import Stored, World
+
+pytestmark = pytest.mark.slow
 
 
 def run(journal: list[Sent]) -> World:
@@ -24,7 +26,7 @@ def by_user(stored: list[Stored]) -> list[Stored]:
     return [one for user in USERS for one in stored if one[0] == user]
 
 
-@settings(max_examples=2000)
+@settings(max_examples=400)
 @given(journals(30))
 def test_the_fold_is_the_plain_fold(journal: list[Sent]):
     """Every rule with its bookkeeping against the same rules without any."""
@@ -100,7 +102,7 @@ def test_records_may_be_replayed(journal: list[Sent]):
     for index, (record, _) in enumerate(journal):
         world.send(record)
         for earlier, _ in journal[: index + 1]:
-            visitor: Visitor | None = world.visitors.get(earlier.user_point)
+            visitor = world.visitors.get(earlier.user_point)
             if visitor is not None and earlier.user_point == record.user_point:
                 assert visitor.apply(earlier) == ()
     world.check()

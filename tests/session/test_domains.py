@@ -116,6 +116,7 @@ def test_own_site_of_a_channel_without_domain(referrer: str, url: str, foreign: 
     assert foreign_site(referrer, url, "", ()) == foreign
 
 
+@pytest.mark.slow
 @given(st.text() | st.builds("http://{}/{}".format, st.text(), st.text()))
 def test_any_text_has_an_answer(text: str):
     """Strangers send anything, and nothing raises."""

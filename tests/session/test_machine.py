@@ -1,5 +1,6 @@
-"""The fold under everything that can happen at once: timers, crashes, merges, slow commits (decisions 3, 5 to 8, 17)."""
+"""The fold under all that can happen at once: timers, crashes, merges, slow commits (decisions 3, 5 to 8, 17)."""
 
+import pytest
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
@@ -69,5 +70,5 @@ class Fold(RuleBasedStateMachine):
             assert stored == [one for one in calm.stored if one[0] == user]
 
 
-TestFold = Fold.TestCase
+TestFold = pytest.mark.slow(Fold.TestCase)
 TestFold.settings = settings(max_examples=80, stateful_step_count=25)

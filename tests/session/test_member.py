@@ -121,6 +121,7 @@ json_values = st.recursive(
 )
 
 
+@pytest.mark.slow
 @given(st.dictionaries(st.sampled_from(["$url", "$referrer", "$channel", "$caid", "x"]), json_values))
 def test_no_property_raises(properties: dict[str, object]):
     member_of(record_of(1, NOON, **properties), SHOP)

@@ -1,7 +1,9 @@
 """Decisions 5 to 8 as laws: whatever order, timer or batch brings the events, the activities are the same."""
 
 from collections.abc import Callable, Iterable
+from itertools import pairwise
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -13,6 +15,8 @@ from engine.session.visitor import Visitor
 from tests.session.build import NOON, USER, record_of
 from tests.session.drawn import DAY, happenings, rules, some_rules
 from tests.session.oracle import Happening, Held, by_definition
+
+pytestmark = pytest.mark.slow
 
 END = 10**6
 
@@ -57,7 +61,7 @@ def activities(closed: Iterable[Closed]) -> list[bytes]:
 
 
 def shuffled(events: list[Happening], delays: list[int]) -> list[Happening]:
-    """In an order within grace: nothing comes behind what is more than its delay newer; equal times keep their order."""
+    """In an order within grace: nothing comes behind what is more than grace newer. Equal times keep their order."""
     late = dict(zip(sorted({event.ts for event in events}), delays, strict=True))
     return sorted(sorted(events, key=lambda event: event.ts), key=lambda event: event.ts + late[event.ts])
 
@@ -135,7 +139,7 @@ def test_sessions_are_disjoint_and_maximal(events, channel):
     for index, event in enumerate(events):
         visitor.apply(event.record(index, NOON))
         ranges = sorted((run.first_ms, run.last_ms) for run in visitor._open)
-        for (_, last), (first, _) in zip(ranges, ranges[1:], strict=False):
+        for (_, last), (first, _) in pairwise(ranges):
             assert first - last > channel.gap_ms
 
 

@@ -2,6 +2,7 @@
 
 import json
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -59,6 +60,7 @@ roots = st.dictionaries(
 )
 
 
+@pytest.mark.slow
 @given(st.lists(st.tuples(roots, st.dictionaries(st.text(max_size=3), values, max_size=3)), min_size=1, max_size=6))
 def test_the_meter_measures_what_the_model_measures(members: list[tuple[dict[str, object], dict[str, object]]]):
     """Decision 15: member by member the same as the whole at once, and never above the ceiling."""

@@ -10,7 +10,7 @@ import pytest
 from engine.errors import StoreBroken, StoreFull, Unavailable
 from engine.store.opening import MAX_READERS
 from engine.store.port import Db, Put
-from tests.contract.builders import activity
+from tests.contract.builders import activity, append
 from tests.contract.harness import MIB, LmdbHarness
 from tests.store.child import BATCH
 from tests.store.processes import child
@@ -103,11 +103,23 @@ def test_growing_and_closing_wait_for_who_reads(disk):
     assert inside.wait(30)
     writer.start()
     while not store._environment._gate._alone:
-        pass
+        assert writer.is_alive()
     leave.set()
     writer.join()
     reader.join()
     assert order == ["read", "grown"]
+
+
+def test_who_stands_aside_is_let_go_once_the_rows_are_in_place_or_never_will_be(disk):
+    store = disk.open()
+    waiting = []
+    store.stand_aside = waiting.append
+    store.commit([large(1)])
+    with pytest.raises(ValueError, match="sequence"):
+        store.commit([append(1), append(1)])
+    with disk.full_disk(store), pytest.raises(StoreFull):
+        store.commit([large(2)])
+    assert [event.is_set() for event in waiting] == [True] * 3
 
 
 def test_too_many_readers_at_a_time_are_told_so(disk):
