@@ -14,7 +14,7 @@ from engine.identity.placeholders import Placeholders
 from engine.identity.points import Link, PointView
 from engine.model.identifiers import Identifier
 from engine.model.identity_rules import HyperPointLimits
-from engine.store.keys import identifier_key, user_point_key
+from engine.store.keys import identifier_key, split_identifier_key, user_point_key
 from engine.store.layout import (
     IdentifierRow,
     UserPointRow,
@@ -85,12 +85,9 @@ class Identities:
         Raises:
             NoUserIdentifier: nobody to count it for.
         """
-        if len(identifiers) == 1:
-            # Nearly every item of a known visitor: one identifier, linked already. A placeholder is never linked.
-            key = identifier_key(datamart, identifiers[0].key())
-            found = draft.links.get(key) or self._pending.links.get(key) or self._cache.get(key)
-            if found is not None:
-                return Attached(self._survivor(draft, datamart, found)), []
+        at_hand = self._at_hand(draft, datamart, identifiers)
+        if at_hand is not None:
+            return Attached(at_hand), []
 
         def known(identifier: Identifier) -> PointView | None:
             return self._known(draft, datamart, identifier)
@@ -116,17 +113,37 @@ class Identities:
 
     def committed(self, draft: Overlay) -> None:
         """What a request had linked is in the store."""
-        for key, point in draft.links.items():
-            if self._pending.links.get(key) == point:
-                del self._pending.links[key]
         for key, row in draft.points.items():
             if self._pending.points.get(key) is row:
                 del self._pending.points[key]
+        if any(row.alias_of is not None for row in draft.points.values()):
+            self._cache.clear()  # Again: between `keep` and now, links to the alias may have been cached.
+        for key, point in draft.links.items():
+            if self._pending.links.get(key) == point:
+                del self._pending.links[key]
+                self._remember(key, self._survivor(draft, split_identifier_key(key)[0], point))
 
     def survivor(self, datamart: int, user_point: bytes) -> bytes:
         """What a user point has become: itself, or the one that absorbed it, committed or not."""
         row = self._row(Overlay(), datamart, user_point)
         return row.alias_of if row is not None and row.alias_of is not None else user_point
+
+    def _at_hand(self, draft: Overlay, datamart: int, identifiers: Sequence[Identifier]) -> bytes | None:
+        """The user point of a visitor whose identifiers are all known and one person's, without a look at the store.
+
+        That is nearly every item. A placeholder is never linked, so it is never at hand.
+        """
+        point: bytes | None = None
+        for identifier in identifiers:
+            key = identifier_key(datamart, identifier.key())
+            linked = draft.links.get(key) or self._pending.links.get(key) or self._cache.get(key)
+            if linked is None:
+                return None
+            linked = self._survivor(draft, datamart, linked)
+            if point is not None and linked != point:
+                return None
+            point = linked
+        return point
 
     def _survivor(self, draft: Overlay, datamart: int, point: bytes) -> bytes:
         """What a merge that is not yet committed has made of a user point; the cache is cleared by those that are.

@@ -9,7 +9,6 @@ Up to the question nothing outside the draft has changed; behind it nothing can 
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
-from uuid import UUID
 
 from engine.actors.arrivals import ArrivalClock
 from engine.actors.draft import Delivery, Draft, control_record, item_record
@@ -22,6 +21,7 @@ from engine.actors.seen import SeenKeys
 from engine.actors.writer import Writer
 from engine.errors import CallerError, Closing, HotUser, IdempotencyConflict, Overloaded
 from engine.identity.attach import NoUserIdentifier
+from engine.model.identifiers import uuid_text
 from engine.model.record import Record, RecordKind, record_size_bytes
 from engine.store.layout import DeadLetter, encode_dead_letter
 from engine.store.port import AddDeadLetter
@@ -310,7 +310,7 @@ class Intake:
         draft.count("events_received", weight + repeated)
         draft.count("events_duplicate", repeated)
         draft.count(f"events_step.{step}", weight)
-        draft.results.append(ItemResult("accepted", weight, str(UUID(bytes=attached.user_point))))
+        draft.results.append(ItemResult("accepted", weight, uuid_text(attached.user_point)))
 
     def _new_units(self, draft: Draft, units: tuple[Unit, ...]) -> tuple[Unit, ...]:
         if not any(unit.event_id for unit in units):

@@ -11,6 +11,7 @@ An event one instant after that step finds no entry and spawns a successor: no e
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Final, Protocol
 
 import trio
@@ -147,15 +148,14 @@ async def _send(home: Home, envelopes: list[Envelope]) -> None:
 def _guarded(entry: Entry, home: Home, message: Sequence[Record] | Expire | Absorb) -> list[Envelope]:
     """What a message makes leave the visitor; where it raises, its records leave as dead letters instead."""
     if isinstance(message, Expire):
-        return _attempt(entry, home, lambda: entry.visitor.expire(message.now_ms), ())
+        return _attempt(entry, home, partial(entry.visitor.expire, message.now_ms), ())
     if isinstance(message, Absorb):
-        return _attempt(entry, home, lambda: _absorb(entry.visitor, message), (message.record,))
+        return _attempt(entry, home, partial(_absorb, entry.visitor, message), (message.record,))
+    if home.quarantined(entry.key):
+        return [dead_envelope(record, "quarantined", "") for record in message]
     envelopes: list[Envelope] = []
     for record in message:
-        if home.quarantined(entry.key):
-            envelopes.append(dead_envelope(record, "quarantined", ""))
-        else:
-            envelopes += _attempt(entry, home, lambda record=record: entry.visitor.apply(record), (record,))  # type: ignore[misc]
+        envelopes += _attempt(entry, home, partial(entry.visitor.apply, record), (record,))
     return envelopes
 
 

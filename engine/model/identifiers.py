@@ -6,6 +6,7 @@ An account belongs to a compartment, an e-mail is known by its hash, an agent is
 import hashlib
 from collections.abc import Iterable, Sequence
 from enum import IntEnum
+from functools import lru_cache
 from typing import Annotated
 from uuid import UUID, uuid5
 
@@ -180,10 +181,20 @@ def strongest(identifiers: Sequence[Identifier]) -> Identifier:
     return min(identifiers, key=lambda one: one.kind)
 
 
+def uuid_text(user_point: bytes) -> str:
+    """The 16 bytes of a user point as people write them; four times as quick as by way of a `UUID`."""
+    text = user_point.hex()
+    return f"{text[:8]}-{text[8:12]}-{text[12:16]}-{text[16:20]}-{text[20:]}"
+
+
 def first_user_point(datamart: int, identifier: Identifier) -> UUID:
     """The user point of a person nobody has named before: a UUID of the identifier itself (decision 2)."""
-    namespace = uuid5(_NAMESPACE, str(datamart))
-    return uuid5(namespace, f"{identifier.kind.name}\0{identifier.namespace}\0{identifier.value}")
+    return uuid5(_namespace_of(datamart), f"{identifier.kind.name}\0{identifier.namespace}\0{identifier.value}")
+
+
+@lru_cache(maxsize=1000)
+def _namespace_of(datamart: int) -> UUID:
+    return uuid5(_NAMESPACE, str(datamart))
 
 
 _NAMESPACE = UUID("6a1f3f0e-6f0c-5c55-9d0a-5d8f6d1b7c11")

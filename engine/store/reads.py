@@ -45,8 +45,8 @@ PAGE_BYTES: Final = 1 << 20
 MAX_SERIES_BUCKETS: Final = 10_000
 """A week of minutes, or more hours and days than are kept; each bucket is a point read of 2 µs."""
 
-CLOSE_REASONS: Final = ("inactivity", "gap", "origin", "referrer", "duration", "size", "request", "live")
-"""Always in the statistics, also at 0: the values of `CloseReason`, which this room may not import."""
+CLOSE_REASONS: Final = ("inactivity", "gap", "origin", "referrer", "duration", "size", "request")
+"""Always in the statistics, also at 0: the values of `CloseReason` that end sessions; this room may not import it."""
 
 STATISTICS: Final = (
     "events_received",

@@ -2,6 +2,8 @@
 
 import os
 import shlex
+import shutil
+import sys
 from functools import partial
 from pathlib import Path
 from typing import Annotated
@@ -76,10 +78,15 @@ def _say(data: Path, engine: Engine, collect_url: str, api_url: str) -> None:
         "",
         "and look at it:",
         "",
-        f"  sojourn activities user_agent_id=browser-1 --data {shlex.quote(str(data))}",
+        f"  {_command()} activities user_agent_id=browser-1 --data {shlex.quote(str(data))}",
         "",
     ]
     print("\n".join(lines), flush=True)
+
+
+def _command() -> str:
+    """How this command is called: by its name where that is found, else by its path, as from `scripts/serve`."""
+    return "sojourn" if shutil.which("sojourn") else shlex.quote(sys.argv[0])
 
 
 def first_visit(collect_url: str, token: str) -> str:
