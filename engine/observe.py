@@ -19,6 +19,12 @@ LogFormat = Literal["json", "console"]
 
 _LEVELS = {"debug": logging.DEBUG, "info": logging.INFO, "warning": logging.WARNING, "error": logging.ERROR}
 
+LEVELS = {
+    "events_open": "Events accepted and not yet settled",
+    "user_points": "Persons known; a merge makes them fewer",
+}
+"""Counters of the store that also go down: gauges to Prometheus."""
+
 _logger: Any = structlog.get_logger("sojourn")
 
 
@@ -79,9 +85,10 @@ class Metrics(Collector):
     def collect(self) -> Iterable[Metric]:
         """The families: one a counter name, with labels for datamart and, behind a dot, for the reason."""
         families: dict[str, CounterMetricFamily] = {}
-        for datamart, counts in sorted(self._counters().items()):
+        counters = sorted(self._counters().items())
+        for datamart, counts in counters:
             for name, value in sorted(counts.items()):
-                if name == "events_open":
+                if name in LEVELS:
                     continue
                 base, _, reason = name.partition(".")
                 labels = ["datamart", "reason"] if reason else ["datamart"]
@@ -91,12 +98,11 @@ class Metrics(Collector):
                     family = families[full] = CounterMetricFamily(full, _help(base, bool(reason)), labels=labels)
                 family.add_metric([str(datamart), reason] if reason else [str(datamart)], value)
         yield from families.values()
-        open_events = GaugeMetricFamily(
-            "sojourn_events_open", "Events accepted and not yet settled", labels=["datamart"]
-        )
-        for datamart, counts in sorted(self._counters().items()):
-            open_events.add_metric([str(datamart)], counts.get("events_open", 0))
-        yield open_events
+        for name, what in LEVELS.items():
+            level = GaugeMetricFamily(f"sojourn_{name}", what, labels=["datamart"])
+            for datamart, counts in counters:
+                level.add_metric([str(datamart)], counts.get(name, 0))
+            yield level
         for name, number in sorted(self._gauges().items()):
             yield GaugeMetricFamily(f"sojourn_{name}", name.replace("_", " "), value=number)
 

@@ -24,7 +24,10 @@ class TrioClock:
         return self._start_ms + int(round((trio.current_time() - self._origin()) * 1000, 3))
 
     def wall_ms(self) -> int:
-        return self.now_ms()
+        try:
+            return self.now_ms()
+        except RuntimeError:  # Readers ask in a thread, where there is no Trio time.
+            return trio.from_thread.run_sync(self.now_ms)
 
     async def sleep_until_ms(self, due_ms: int) -> None:
         await trio.sleep_until(self._origin() + (due_ms - self._start_ms) / 1000)

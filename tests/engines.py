@@ -25,7 +25,10 @@ DAY_MS = 24 * 60 * MINUTE_MS
 
 
 class HandClock(EventClock):
-    """Engine and wall time stand still until the test moves them; `jump_back` is what NTP does to a wall clock."""
+    """Engine and wall time stand still until the test moves them.
+
+    `jump` moves them either way and wakes nobody: what NTP does to a wall clock, or time of which no timer has heard.
+    """
 
     def __init__(self, start_ms: int = START_MS) -> None:
         super().__init__(start_ms)
@@ -36,8 +39,8 @@ class HandClock(EventClock):
     def pass_ms(self, ms: int) -> None:
         self.advance(self.now_ms() + ms)
 
-    def jump_back(self, ms: int) -> None:
-        self._now_ms -= ms
+    def jump(self, ms: int) -> None:
+        self._now_ms += ms
 
 
 def settings_of(**fields: object) -> Settings:

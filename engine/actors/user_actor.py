@@ -59,13 +59,28 @@ class Absorb:
     handoff: Handoff | None
 
 
-Message = Sequence[Record] | Expire | Release | Absorb
+@dataclass(slots=True, frozen=True)
+class Leave:
+    """What left the visitor while the actor was idle, for the actor to hand over: that can wait, a delivery cannot."""
+
+    envelopes: list[Envelope]
+
+
+Message = Sequence[Record] | Expire | Release | Absorb | Leave
 
 
 class Entry:
-    """One active user point in the registry. `bucket` belongs to the wheel."""
+    """One active user point in the registry.
 
-    __slots__ = ("bucket", "counted_sessions", "key", "mailbox", "visitor")
+    Attributes:
+        visitor: its open sessions.
+        mailbox: what waits for its actor.
+        bucket: belongs to the wheel.
+        counted_sessions: belongs to the router.
+        is_waiting: whether its actor waits for a message.
+    """
+
+    __slots__ = ("bucket", "counted_sessions", "is_waiting", "key", "mailbox", "visitor")
 
     def __init__(self, key: UserKey, visitor: Visitor, mailbox: Mailbox[Message]) -> None:
         self.key = key
@@ -73,6 +88,12 @@ class Entry:
         self.mailbox = mailbox
         self.bucket: int | None = None
         self.counted_sessions = 0
+        self.is_waiting = False
+
+    @property
+    def is_idle(self) -> bool:
+        """Whether all that was ever sent has been applied and handed over: only then may somebody else apply."""
+        return self.is_waiting and self.mailbox.is_empty()
 
 
 class Home(Protocol):
@@ -107,7 +128,9 @@ async def run_user(entry: Entry, home: Home) -> None:
     """Live until there is nothing open and nothing waiting, or until released to another actor."""
     try:
         while True:
+            entry.is_waiting = True
             messages = await entry.mailbox.receive_all(DRAIN)
+            entry.is_waiting = False
             release = await _apply_all(entry, home, messages)
             home.recount(entry, 0 if release is not None else entry.visitor.open_sessions)
             if release is not None:
@@ -135,7 +158,7 @@ async def _apply_all(entry: Entry, home: Home, messages: Sequence[Message]) -> R
             if message.handoff is not None:
                 # It has handed over all it closed before: what this merge stores comes behind it in the chain.
                 await message.handoff.done.wait()
-        leaving += _guarded(entry, home, message)
+        leaving += message.envelopes if isinstance(message, Leave) else _guarded(entry, home, message)
     await _send(home, leaving)
     return None
 
@@ -151,11 +174,23 @@ def _guarded(entry: Entry, home: Home, message: Sequence[Record] | Expire | Abso
         return _attempt(entry, home, partial(entry.visitor.expire, message.now_ms), ())
     if isinstance(message, Absorb):
         return _attempt(entry, home, partial(_absorb, entry.visitor, message), (message.record,))
+    return apply_records(entry, home, message)
+
+
+def apply_records(entry: Entry, home: Home, records: Sequence[Record]) -> list[Envelope]:
+    """What leaves the visitor because of these records, in order; one that raises leaves as a dead letter itself."""
     if home.quarantined(entry.key):
-        return [dead_envelope(record, "quarantined", "") for record in message]
+        return [dead_envelope(record, "quarantined", "") for record in records]
     envelopes: list[Envelope] = []
-    for record in message:
-        envelopes += _attempt(entry, home, partial(entry.visitor.apply, record), (record,))
+    for record in records:
+        # Supervision is the point here, as in `_attempt`, which would cost a call for every event.
+        try:
+            closed = entry.visitor.apply(record)
+        except Exception as error:
+            home.failed(entry, error)
+            envelopes.append(dead_envelope(record, "actor_failed", repr(error)))
+        else:
+            envelopes += map(Envelope, closed)
     return envelopes
 
 

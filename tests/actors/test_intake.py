@@ -120,7 +120,7 @@ async def test_sequences_and_arrivals_go_on_behind_those_of_the_last_run(store, 
         assert store.page(Db.JOURNAL) == []
         first, arrival_ms = engine.reader.last_place()
     assert first == 2
-    clock.jump_back(DAY_MS)
+    clock.jump(-DAY_MS)
     async with engine_on(store.reopen(), clock) as engine:
         receipt = await taken(engine, visit(3), visit(4))
         assert engine.reader.last_place() == (first + 2, arrival_ms)
@@ -137,7 +137,7 @@ async def test_a_timer_and_a_replay_agree_when_the_clock_jumps_back_between_two_
             point = point_of(await taken(engine, visit(1)))
             clock.pass_ms(GAP_MS + 2000)
             await until(lambda: gauges(engine)["activities_unstored"])
-            clock.jump_back(GAP_MS)
+            clock.jump(-GAP_MS)
             if crash:
                 store.die_after(1)  # The next record is on disk, the closed session is not.
             await engine.accept([visit(2)]).durable()
