@@ -1,0 +1,1 @@
+"""Bad luck, for real: processes that are killed, directories that are taken, stores from the future."""
