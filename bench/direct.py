@@ -43,8 +43,9 @@ class DirectReport:
         ack: from having the request's bytes to knowing that they are on disk.
         cpu_us: processor time an event, all threads: the engine, its writer, and making the events.
         making_us: of it, making the events, which a server does not do.
-        accept_us: of it, inside `accept`, splitting included: checking, identifying, journaling, routing.
-        actors_us: of it, the rest of the loop's thread: the user actors' folds, tasks, tickets.
+        accept_us: of it, inside `accept`, splitting included: checking, identifying, journaling, and applying to the
+            sessions of users whose actor is idle.
+        actors_us: of it, the rest of the loop's thread: actors that woke up, the chain, tickets.
         writer_us: of it, all other threads: commits.
         longest_accept_ms: the longest that one `accept` held the loop.
         balanced: whether every received event was accounted for at the end.

@@ -105,7 +105,7 @@ async def _assembled(settings: Settings, clock: Clock, store: Store, pauses: GcP
     reader = Reader(store, clock.wall_ms)
     last_sequence, last_arrival_ms = await trio.to_thread.run_sync(reader.last_place)
     arrivals = ArrivalClock(clock, last_arrival_ms)
-    writer = Writer(store, report=_report, max_pending_bytes=settings.limits.max_pending_write_bytes)
+    writer = Writer(store, report=_report_store, max_pending_bytes=settings.limits.max_pending_write_bytes)
     settling = Settling(reader.in_journal)
     actors = settings.actors
     async with trio.open_nursery() as outer:
@@ -255,4 +255,8 @@ def _stand_aside(token: trio.lowlevel.TrioToken, placed: threading.Event) -> Non
 
 
 def _report(name: str, what: str) -> None:
-    log("actor failed", "error", actor=name, error=what)
+    log("trouble", "warning", actor=name, what=what)
+
+
+def _report_store(name: str, what: str) -> None:
+    log("store", "warning", actor=name, state=what)

@@ -10,15 +10,16 @@ from engine.actors.intake import Intake
 from engine.actors.receipt import Idempotency, Original, Receipt
 from engine.actors.recovery import Recovery
 from engine.actors.router import Router
+from engine.actors.user_actor import UserKey
 from engine.definitions.access import Access
-from engine.errors import Overloaded, SojournError
+from engine.errors import Overloaded, SojournError, Unavailable
 from engine.model.activity import public
 from engine.model.channel import ChannelSettings
+from engine.model.wire import decode_fields
 from engine.observe import Metrics
-from engine.pipeline.create import session_snapshot
+from engine.pipeline.create import create, session_snapshot
 from engine.reader import STATISTICS, Reader
 from engine.selector import Filters, ts_of
-from engine.session.closed import Closed
 from engine.start import Definitions
 
 CLOSE_SLICE = 500
@@ -26,6 +27,17 @@ CLOSE_SLICE = 500
 
 RETRY_S = 0.05
 """Pause before work that the engine gave itself is tried again at a bound."""
+
+
+RECOVERY_WAIT_S = 10.0
+"""How long a live read waits for recovery before it says that it cannot answer."""
+
+STEPS = ("JS_TAG", "API", "DOCUMENT_IMPORT", "EVENT_RULES", "ACTIVITY_ANALYZER", "DOCUMENT_STORE")
+"""The platform's monitored steps (mediarithmics 3.3): where events came in, which rules or analyzers worked on them,
+and what was stored."""
+
+READ_TRIES = 5
+"""Reads of a user point whose sessions are being stored meanwhile; each is a few milliseconds."""
 
 
 class Readiness(Struct, frozen=True):
@@ -158,31 +170,71 @@ class Engine:
         Args:
             datamart, user_point: whose; an alias shows those of whom it became.
             filters: which of them; all when None.
-            live: also what is open now, as `SESSION_SNAPSHOT` (decision 11).
+            live: also what is not stored yet: open sessions as `SESSION_SNAPSHOT` (decision 11), and what has closed
+                and is on its way to the store. Waits until what the last run left is open again.
             limit: at most so many.
             before_ms: only those with `$ts` before this, ms since the epoch.
+
+        Raises:
+            Unavailable: open sessions are asked for, and the journal is not read yet.
         """
         wanted = filters or Filters()
-        stored = await trio.to_thread.run_sync(
-            lambda: self.reader.activities(datamart, user_point, filters=wanted, limit=limit, before_ms=before_ms),
-            limiter=self._limiter,
-        )
+
+        def read() -> list[bytes]:
+            return self.reader.activities(datamart, user_point, filters=wanted, limit=limit, before_ms=before_ms)
+
         if not live:
-            return stored
-        open_ones = [
+            return await trio.to_thread.run_sync(read, limiter=self._limiter)
+        await self._wait_for_open_sessions()
+        for _ in range(READ_TRIES):
+            before = self._held(datamart, user_point)
+            stored = await trio.to_thread.run_sync(read, limiter=self._limiter)
+            if before <= self._held(datamart, user_point):
+                break  # Nothing went from memory to the store meanwhile, so nothing can be in neither.
+        known = {_identity(shown) for shown in stored}
+        unstored = [
             shown
             for shown in self.live_activities(datamart, user_point)
-            if wanted.match(shown) and (before_ms is None or ts_of(shown) < before_ms)
+            if _identity(shown) not in known and wanted.match(shown) and (before_ms is None or ts_of(shown) < before_ms)
         ]
-        return sorted([*open_ones, *stored], key=ts_of, reverse=True)[:limit]
+        return sorted([*unstored, *stored], key=ts_of, reverse=True)[:limit]
 
     def live_activities(self, datamart: int, user_point: str) -> list[bytes]:
-        """The open sessions and live windows of a user point as they are now, as public JSON."""
-        visitor = self._router.visitor((datamart, self._intake.survivor(datamart, UUID(user_point).bytes)))
-        if visitor is None:
-            return []
+        """What of a user point is not stored yet, as public JSON: what has closed and is on its way through the chain,
+        then the open sessions and live windows as they are now."""
         compartment = self._definitions.default_compartment(datamart)
-        return [public(_snapshot(closed, compartment)) for closed in visitor.snapshots()]
+        found: list[bytes] = []
+        for key in self._keys(datamart, user_point):
+            found += [
+                (envelope.activity or create(envelope.closed, compartment)).encode()
+                for envelope in self._router.leaving(key)
+                if envelope.verdict is None and envelope.closed.members
+            ]
+            visitor = self._router.visitor(key)
+            if visitor is not None:
+                found += [session_snapshot(closed, compartment).encode() for closed in visitor.snapshots()]
+        return [public(stored) for stored in found]
+
+    def _keys(self, datamart: int, user_point: str) -> list[UserKey]:
+        point = UUID(user_point).bytes
+        members = {self._intake.survivor(datamart, point), *self.reader.family(datamart, user_point)}
+        return [(datamart, member) for member in sorted(members)]
+
+    def _held(self, datamart: int, user_point: str) -> set[int]:
+        """Sequences of all that memory holds of a user point."""
+        found: set[int] = set()
+        for key in self._keys(datamart, user_point):
+            visitor = self._router.visitor(key)
+            parts = [envelope.closed for envelope in self._router.leaving(key)]
+            for closed in (*parts, *(visitor.snapshots() if visitor is not None else ())):
+                found.update(closed.sequences)
+        return found
+
+    async def _wait_for_open_sessions(self) -> None:
+        with trio.move_on_after(RECOVERY_WAIT_S):
+            await self._recovery.done.wait()
+            return
+        raise Unavailable("the engine is still reading its journal: open sessions cannot be shown", retry_after_s=5)
 
     def authorize(self, token: str, *, scope: str, datamart: int) -> Access | None:
         """What a token may do, or None when it may not do this (decision 39).
@@ -222,14 +274,18 @@ class Engine:
     def _counters(self) -> Mapping[int, Mapping[str, int]]:
         """All counters; those of the statistics stand at 0 before the first event, for whoever draws rates."""
         counted = self.reader.counters()
-        zeros = dict.fromkeys(STATISTICS, 0)
+        zeros = dict.fromkeys((*STATISTICS, *(f"events_step.{step}" for step in STEPS)), 0)
         known = {one.id for one in self._definitions.registry.datamarts()} | counted.keys()
-        return {datamart: {**zeros, **counted.get(datamart, {})} for datamart in known}
+        found = {datamart: {**zeros, **counted.get(datamart, {})} for datamart in known}
+        for counts in found.values():
+            counts["events_step.DOCUMENT_STORE"] = counts["events_stored"]
+        return found
 
     def metrics(self) -> bytes:
         """All metrics in Prometheus' text format. Reads counters from the store: call it in a thread or rarely."""
         return self._metrics.text()
 
 
-def _snapshot(closed: Closed, default_compartment: str) -> bytes:
-    return session_snapshot(closed, default_compartment).encode()
+def _identity(shown: bytes) -> tuple[bytes, bytes]:
+    fields = decode_fields(shown)
+    return bytes(fields["$ts"]), bytes(fields["$unique_key"])

@@ -29,14 +29,19 @@ _logger: Any = structlog.get_logger("sojourn")
 
 
 def log(event: str, level: str = "info", **fields: Any) -> None:  # noqa: ANN401 - any loggable value is meant
-    """Write one structured line.
+    """Write one structured line; before `configure_logging`, a record of the standard logger `sojourn` instead.
+
+    So a program that embeds the engine hears of warnings as of any library's, and of the rest when it asks to.
 
     Args:
         event: what happened, a short constant text.
         level: debug, info, warning or error.
         fields: what it happened to. Never payloads or tokens.
     """
-    getattr(_logger, level)(event, **fields)
+    if structlog.is_configured():
+        getattr(_logger, level)(event, **fields)
+    else:
+        logging.getLogger("sojourn").log(_LEVELS[level], "%s %s", event, fields)
 
 
 def configure_logging(log_format: LogFormat = "console", level: str = "info", stream: TextIO | None = None) -> None:

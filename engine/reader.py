@@ -74,6 +74,10 @@ class Reader:
         """What a user point has become: itself, or the one that absorbed it (decision 3)."""
         return UUID(bytes=reads.survivor(self._store, datamart, UUID(user_point).bytes))
 
+    def family(self, datamart: int, user_point: str) -> tuple[bytes, ...]:
+        """All user points that are one person with this one, 16 bytes each; the survivor first (decision 3)."""
+        return reads.family(self._store, datamart, UUID(user_point).bytes)
+
     def activities(
         self,
         datamart: int,

@@ -80,7 +80,12 @@ class LimitsSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     """How much is taken at a time. At a bound senders hear 503 and `Retry-After`; nothing already taken is lost."""
 
     max_live_users: Annotated[
-        int, Meta(ge=1, le=100_000_000, description="User points with something open; about 5 kB of memory each.")
+        int,
+        Meta(
+            ge=1,
+            le=100_000_000,
+            description="User points with something open; about 5 kB of memory each, and their events.",
+        ),
     ] = 1_000_000
     max_unstored_activities: Annotated[
         Number, Meta(description="Closed but not yet stored; some 10 kB each, seconds of work for the chain.")

@@ -45,6 +45,7 @@ prints two addresses, the tokens, and a curl line that sends a first visit. In a
 - 1: the store is broken, or a fault of ours.
 - 2: wrong usage or settings; the store is in use or cannot be read.
 - 3: `serve` was stopped before all was drained; nothing acknowledged is lost, the next start goes on with it.
+- 130, 143: Ctrl-C or SIGTERM ended the command; a `replay` keeps what it took, the same command goes on with it.
 """
 
 

@@ -20,6 +20,9 @@ from engine.store.port import CommitReport, Operation
 from tests.clocks import START_MS
 
 MINUTE_MS = 60_000
+_LET_THREADS_RUN_S = 0.0005
+"""Real time in which the loop sleeps, so that a thread need not fight for the interpreter."""
+
 GAP_MS = 30 * MINUTE_MS
 DAY_MS = 24 * 60 * MINUTE_MS
 
@@ -147,19 +150,44 @@ async def quiet(engine: Engine) -> None:
 
     A task that waits for a thread looks idle to Trio's test tools, so this also asks who would have to have work.
     """
+    await wait_all_tasks_blocked()
     while True:
-        await wait_all_tasks_blocked()
         found = gauges(engine)
         if engine.recovered and not found["activities_unstored"] and not found["writer_pending_bytes"]:
             return
-        await trio.lowlevel.checkpoint()
+        await wait_all_tasks_blocked(_LET_THREADS_RUN_S)
 
 
 async def until(condition) -> None:
-    """Return when it holds; what it waits for happens in a thread, or in tasks that go on meanwhile."""
-    with trio.fail_after(30):
+    """Return as soon as it holds, looking at it in each pass of the loop; later, when only threads are at work."""
+    for _ in range(100):
+        if condition():
+            return
+        await trio.lowlevel.checkpoint()
+    with trio.fail_after(60):
         while not condition():
-            await trio.lowlevel.checkpoint()
+            await wait_all_tasks_blocked(_LET_THREADS_RUN_S)
+
+
+async def take(engine: Engine, *items: bytes, **options: object):
+    """Accept items and wait until they are on disk and at rest; returns the receipt."""
+    receipt = engine.accept(items, **options)
+    await receipt.durable()
+    await quiet(engine)
+    check_books(engine)
+    return receipt
+
+
+async def taken(engine: Engine, *items: bytes, **options: object) -> str:
+    """`take`, but returns the user point of the first item."""
+    return point_of(await take(engine, *items, **options))
+
+
+async def later(engine: Engine, clock: HandClock, ms: int) -> None:
+    """Let time pass, and wait until all that falls due then is at rest."""
+    clock.pass_ms(ms)
+    await quiet(engine)
+    check_books(engine)
 
 
 def point_of(receipt, index: int = 0) -> str:
@@ -204,6 +232,15 @@ def letters(engine: Engine) -> list[tuple[str, str]]:
 def closed_by(engine: Engine) -> dict[str, int]:
     """Sessions closed, by reason; those at 0 left out."""
     return {reason: number for reason, number in statistics(engine)["sessions_closed"].items() if number}
+
+
+def error_of(kind, call, *arguments):
+    """The error of this kind that the call raises, or None when it raises none."""
+    try:
+        call(*arguments)
+    except kind as error:
+        return error
+    return None
 
 
 def once_each(lists: list[list[int]]) -> Counter[int]:

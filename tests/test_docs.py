@@ -11,6 +11,8 @@ import pytest
 
 ROOT = Path(__file__).parent.parent
 BLOCK = re.compile(r"^```([^\n]*)\n(.*?)^```", re.MULTILINE | re.DOTALL)
+MARKER = "SESSION_SNAPSHOT"
+"""What the embedding example must print: without it, the loop over the live activities ran for nothing."""
 SHELL = {"sh", "bash", "shell", "console"}
 
 
@@ -76,6 +78,7 @@ def test_the_python_examples_of_the_readme_run(tmp_path: Path):
     """A block that is not to be run has another info string than `python`, such as `python no-run`."""
     examples = blocks(read("README.md"), "python")
     assert examples, "README.md has no ```python block"
+    printed = ""
     for number, example in enumerate(examples, 1):
         folder = tmp_path / str(number)
         folder.mkdir()
@@ -89,6 +92,9 @@ def test_the_python_examples_of_the_readme_run(tmp_path: Path):
             timeout=60,
         )
         assert run.returncode == 0, f"```python block {number} of README.md failed:\n{run.stderr}"
+        assert run.stdout.strip(), f"```python block {number} of README.md prints nothing"
+        printed += run.stdout
+    assert f'"{MARKER}"' in printed, f"no example of README.md prints a {MARKER}"
 
 
 def rooms() -> list[str]:

@@ -1,34 +1,31 @@
-"""The engine as whoever embeds it sees it: time, merges, failures, leaving the block, and what it says of itself."""
+"""The engine as whoever embeds it sees it: time, what comes back of what was sent, and what it says of itself."""
 
 import json
 
 import pytest
 import trio
+from hypothesis import given
+from hypothesis import settings as hypothesis_settings
+from hypothesis import strategies as st
 from msgspec import structs
 
-from engine import Condition, Engine, Filters, MemoryStore, Selector, Settings
-from engine.errors import ActorFailed, BadSettings, Broken, StoreBroken, StoreFull
-from engine.pipeline import chain
-from engine.session.visitor import Visitor
-from engine.settings import ChannelDeclaration, DatamartSettings, SessionSettings
-from engine.store.port import Db, Put, RemoveJournal
+from engine import Condition, Engine, Filters, MemoryStore, Settings
+from engine.errors import BadSettings, StoreFull
+from engine.settings import ChannelDeclaration, DatamartSettings
 from tests.clocks import TrioClock
 from tests.contract.harness import dump as rows_of
 from tests.engines import (
-    DAY_MS,
     GAP_MS,
     MINUTE_MS,
     GatedStore,
     HandClock,
-    MortalStore,
     check_books,
     closed_by,
-    dump,
     engine_on,
     event,
     gauges,
     item,
-    letters,
+    later,
     numbers,
     open_now,
     point_of,
@@ -36,10 +33,12 @@ from tests.engines import (
     settings_of,
     statistics,
     stored,
+    taken,
     touch,
     until,
     visit,
 )
+from tests.model import texts
 
 
 @pytest.fixture
@@ -50,21 +49,6 @@ def store():
 @pytest.fixture
 def clock():
     return HandClock()
-
-
-async def taken(engine, *items, **options):
-    """Accept and wait until it is on disk and at rest; returns the first item's user point."""
-    receipt = engine.accept(items, **options)
-    await receipt.durable()
-    await quiet(engine)
-    check_books(engine)
-    return point_of(receipt)
-
-
-async def later(engine, clock, ms):
-    clock.pass_ms(ms)
-    await quiet(engine)
-    check_books(engine)
 
 
 # Time (decisions 7 and 11).
@@ -159,6 +143,55 @@ async def test_a_replay_moves_time_by_its_own_clock(store, clock):
         assert statistics(engine)["activities_stored"] == 50, "fifty minutes between the events of a user"
 
 
+# What is sent (decision 37).
+
+
+@pytest.mark.slow
+@hypothesis_settings(max_examples=60)
+@given(data=st.data(), status=st.sampled_from(["IN_SESSION", "LIVE", "NO_SESSION", "CLOSED_SESSION"]))
+def test_custom_values_come_back_as_they_were_sent(data, status):
+    """At root, origin, location, event and property level: the same values, number text and order of keys kept."""
+    root, origin, location, event_fields, properties = (data.draw(texts.OBJECTS) for _ in range(5))
+    one = [("$event_name", "buy"), *event_fields, ("$properties", properties), ("$unknown", properties)]
+    sent = [
+        ("$type", "SITE_VISIT"),
+        ("$session_status", status),
+        ("$site_id", "1"),
+        ("$user_agent_id", "vec:1"),
+        ("$origin", texts.Object((("$source", "mail"), *origin))),
+        *root,
+        ("$location", location),
+        ("$events", [texts.Object(one)]),
+        ("$new", properties),
+    ]
+    text = data.draw(texts.spelled(texts.Object(sent)))
+
+    async def main():
+        async with engine_on(MemoryStore(), HandClock()) as engine:
+            receipt = engine.accept([text.encode()])
+            assert receipt.results[0].error is None
+            await quiet(engine)
+            await engine.close_sessions()
+            await quiet(engine)
+            (shown,) = engine.reader.activities(1, point_of(receipt))
+            found = texts.read(shown)
+            fields = dict(found)
+            assert own(found) == list(root)
+            assert fields["$new"] == properties
+            assert own(fields["$origin"]) == list(origin)
+            assert own(fields["$location"]) == list(location)
+            (event_shown,) = fields["$events"]
+            assert own(event_shown) == list(event_fields)
+            assert dict(event_shown)["$properties"] == dict(event_shown)["$unknown"] == properties
+
+    trio.run(main)
+
+
+def own(members):
+    """The members that are the sender's own."""
+    return [member for member in members if not member[0].startswith("$")]
+
+
 # Reading.
 
 
@@ -185,443 +218,6 @@ async def test_nobody_has_nothing_open(store, clock):
     async with engine_on(store, clock) as engine:
         assert engine.live_activities(1, "00000000-0000-0000-0000-000000000000") == []
         assert await engine.activities(1, "00000000-0000-0000-0000-000000000000", live=True) == []
-
-
-# Merges (decision 3).
-
-
-def both(*names):
-    return {"user_identifiers": [{"$type": "USER_AGENT", "$user_agent_id": name} for name in names]}
-
-
-async def test_after_a_merge_every_identifier_reads_everything_once_and_in_order(store, clock):
-    async with engine_on(store, clock) as engine:
-        now = clock.now_ms()
-        first = await taken(engine, visit(1, now - 3, user="a"), touch(2, now - 6, user="a"))
-        second = await taken(engine, visit(3, now - 2, user="b"), touch(4, now - 5, user="b"))
-        assert first != second
-        survivor = await taken(engine, visit(5, now - 1, user="a", **both("b")))
-        assert survivor == first
-        for point in (first, second):
-            assert stored(engine, point) == [[2], [4]]
-            assert open_now(engine, point) == [[1, 3, 5]]
-        for name in ("a", "b"):
-            assert engine.reader.find_user_point(1, Selector.parse(f"user_agent_id={name}")) == first
-        assert statistics(engine)["user_points"] == 1
-        assert gauges(engine)["live_users"] == 1
-        assert await engine.close_sessions(user_point=second) == 1, "an alias names the survivor"
-        await quiet(engine)
-        assert stored(engine, second) == [[2], [4], [1, 3, 5]]
-
-
-async def test_an_absorbed_users_sessions_are_seen_as_soon_as_the_merge_is_taken(clock):
-    store = GatedStore()
-    async with engine_on(store, clock) as engine:
-        first = await taken(engine, visit(1, user="a"))
-        second = await taken(engine, visit(2, user="b"))
-        store.gate.clear()
-        engine.accept([visit(3, user="a", **both("b"))])
-        await trio.testing.wait_all_tasks_blocked()
-        assert open_now(engine, first) == open_now(engine, second) == [[1, 2, 3]]
-        store.gate.set()
-
-
-async def test_a_merge_whose_absorbed_side_waits_for_a_standing_chain(clock):
-    """The chain is full of the absorbed user's activities when the merge comes; all is stored once, in order."""
-    store = GatedStore()
-    async with engine_on(store, clock, stage_queue_lists=1) as engine:
-        await taken(engine, visit(1, user="a"), visit(2, user="b"))
-        store.gate.clear()
-        for number in range(10, 40):
-            engine.accept([touch(number, clock.now_ms() + number, user="b")])
-            await trio.testing.wait_all_tasks_blocked()
-        receipt = engine.accept([visit(3, user="a", **both("b")), touch(50, clock.now_ms() + 50, user="b")])
-        await trio.testing.wait_all_tasks_blocked()
-        # Meanwhile the survivor goes on, and is merged itself.
-        engine.accept([visit(4, user="c"), visit(5, user="c", **both("a"))])
-        engine.accept([touch(51, clock.now_ms() + 51, user="c")])
-        store.gate.set()
-        await quiet(engine)
-        check_books(engine)
-        point = point_of(receipt)
-        assert stored(engine, point) == [[number] for number in [*range(10, 40), 50, 51]]
-        assert open_now(engine, point) == [[1, 2, 3, 4, 5]]
-        assert statistics(engine)["user_points"] == 1
-
-
-@pytest.mark.parametrize("recovered", [False, True])
-async def test_a_merge_while_or_after_recovery(store, clock, recovered):
-    async with engine_on(store, clock) as engine:
-        first = await taken(engine, visit(1, user="a"))
-        second = await taken(engine, visit(2, user="b"))
-    async with engine_on(store.reopen(), clock) as engine:
-        if recovered:
-            await quiet(engine)
-        await taken(engine, visit(3, user="b", **both("a")), visit(4, user="b"))
-        assert open_now(engine, first) == open_now(engine, second) == [[1, 2, 3, 4]]
-        assert gauges(engine)["live_users"] == 1
-
-
-# A start.
-
-
-async def test_events_are_taken_while_recovery_reads(clock):
-    store = MemoryStore()
-    async with engine_on(store, clock) as engine:
-        point = await taken(engine, *(visit(number) for number in range(10)))
-    async with engine_on(store.reopen(), clock) as engine:
-        assert not engine.recovered
-        assert engine.readiness().ready
-        receipt = engine.accept([visit(10), touch(11)])
-        await receipt.durable()
-        await engine.wait_recovered()
-        await engine.accept([visit(12)]).durable()
-        await quiet(engine)
-        check_books(engine)
-        assert (open_now(engine, point), stored(engine, point)) == ([[*range(11), 12]], [[11]])
-        assert gauges(engine)["recovery_records"] >= 10
-
-
-async def test_close_sessions_waits_until_what_was_left_is_open_again(store, clock):
-    async with engine_on(store, clock) as engine:
-        point = await taken(engine, visit(1), visit(2, user="b"))
-    async with engine_on(store.reopen(), clock) as engine:
-        assert await engine.close_sessions() == 2
-        await quiet(engine)
-        assert stored(engine, point) == [[1]]
-        assert closed_by(engine) == {"request": 2}
-        assert await engine.close_sessions() == 0
-
-
-async def test_close_sessions_of_one_user_and_of_nobody(store, clock):
-    async with engine_on(store, clock) as engine:
-        point = await taken(engine, visit(1), visit(2, user="b"))
-        assert await engine.close_sessions(user_point=point) == 1
-        assert await engine.close_sessions(user_point="00000000-0000-0000-0000-000000000000") == 0
-        assert await engine.close_sessions(datamart=7) == 0
-        await quiet(engine)
-        assert closed_by(engine) == {"request": 1}
-        assert gauges(engine)["live_users"] == 1
-
-
-async def test_more_users_than_one_transaction_holds_are_asked_to_close(store, clock):
-    async with engine_on(store, clock) as engine:
-        await taken(engine, *(visit(number, user=f"u{number}") for number in range(1100)))
-        assert await engine.close_sessions() == 1100
-        await quiet(engine)
-        check_books(engine)
-        assert closed_by(engine) == {"request": 1100}
-
-
-async def test_a_stop_does_not_close_and_a_start_goes_on(store, clock):
-    async with engine_on(store, clock) as engine:
-        point = await taken(engine, visit(1), item(event(2), status="LIVE"))
-    clock.pass_ms(MINUTE_MS // 2)
-    async with engine_on(store.reopen(), clock) as engine:
-        await taken(engine, visit(3), item(event(4), status="LIVE"))
-        assert sorted(open_now(engine, point)) == [[1, 3], [2, 4]]
-    clock.pass_ms(DAY_MS)
-    async with engine_on(store.reopen(), clock) as engine:
-        await quiet(engine)
-        assert sorted(stored(engine, point)) == [[1, 3], [2, 4]]
-        assert closed_by(engine) == {"inactivity": 1}
-
-
-async def test_a_session_keeps_the_rules_it_began_under(store, clock):
-    """The operator changes a channel between two runs: another version, for what comes after (decision 8)."""
-    async with engine_on(store, clock) as engine:
-        point = await taken(engine, visit(1))
-    hours = structs.replace(Settings(), session=SessionSettings(gap_ms=2 * GAP_MS))
-    async with engine_on(store.reopen(), clock, hours) as engine:
-        assert engine.site().version == 2
-        await taken(engine, visit(2, user="b"))
-        await later(engine, clock, GAP_MS + 2000)
-        assert stored(engine, point) == [[1]]
-        assert gauges(engine)["live_users"] == 1
-        await later(engine, clock, GAP_MS)
-        assert gauges(engine)["live_users"] == 0
-
-
-async def test_a_channel_that_is_gone_takes_nothing_and_what_is_open_on_it_still_ends(store, clock):
-    async with engine_on(store, clock) as engine:
-        point = await taken(engine, visit(1))
-    other = structs.replace(
-        Settings(), datamarts=(DatamartSettings(id=1, channels=(ChannelDeclaration(id="2"),)),)
-    )
-    async with engine_on(store.reopen(), clock, other) as engine:
-        (result,) = engine.accept([visit(2)]).results
-        assert result.error.code == "unknown_channel"
-        await later(engine, clock, GAP_MS + 2000)
-        assert stored(engine, point) == [[1]]
-
-
-async def test_a_damaged_state_costs_nobody_else_anything(store, clock):
-    async with engine_on(store, clock, grace_ms=MINUTE_MS) as engine:
-        now = clock.now_ms()
-        await taken(engine, visit(1, now - 3 * GAP_MS), visit(2, now), visit(3, now, user="b"))
-        (key, _) = store.page(Db.STATES)[0]
-    store.commit([Put(Db.STATES, key, b"\x01damaged")])
-    async with engine_on(store.reopen(), clock, grace_ms=MINUTE_MS) as engine:
-        await quiet(engine)
-        assert gauges(engine)["recovery_damaged_states"] == 1
-        await engine.close_sessions()
-        await quiet(engine)
-        check_books(engine)
-        assert statistics(engine)["events_stored"] == 3
-    assert store.page(Db.STATES) == []
-
-
-async def test_a_state_whose_record_is_gone_leaves_dead_letters(store, clock):
-    async with engine_on(store, clock, grace_ms=MINUTE_MS) as engine:
-        await taken(engine, item(event(1), status="LIVE"), visit(2), visit(3), visit(4, user="b"))
-        await later(engine, clock, MINUTE_MS)
-        assert len(store.page(Db.STATES)) == 1
-    store.commit([RemoveJournal((2,))])
-    async with engine_on(store.reopen(), clock, grace_ms=MINUTE_MS) as engine:
-        await quiet(engine)
-        assert letters(engine) == [("damaged_state", "session")]
-        assert statistics(engine)["events_dead"] == 1
-        assert gauges(engine)["live_users"] == 1
-
-
-async def test_a_damaged_record_is_a_broken_store(store, clock):
-    async with engine_on(store, clock) as engine:
-        await taken(engine, visit(1))
-        ((key, _),) = store.page(Db.JOURNAL)
-    store.commit([Put(Db.JOURNAL, key, b"\x01damaged")])
-    with pytest.raises(StoreBroken, match="journal record 1"):
-        async with engine_on(store.reopen(), clock):
-            await trio.sleep_forever()
-
-
-# Failures (house: How it fails).
-
-
-class Poison(Exception):
-    pass
-
-
-def poisoned(function, word=b"poison"):
-    """A function that raises for whatever holds the word."""
-
-    def inner(self, *arguments):
-        if any(word in dump(repr(one)) for one in (self, *arguments)):
-            raise Poison("bad event")
-        return function(self, *arguments)
-
-    return inner
-
-
-async def test_an_exception_for_one_event_costs_one_event(store, clock, monkeypatch):
-    monkeypatch.setattr(Visitor, "apply", poisoned(Visitor.apply))
-    async with engine_on(store, clock) as engine:
-        point = await taken(engine, visit(1), visit(2, user="b"), item(event(3, text="poison")), visit(4))
-        other = await taken(engine, visit(5, user="b"))
-        assert (open_now(engine, point), open_now(engine, other)) == ([[1, 4]], [[2, 5]])
-        assert letters(engine) == [("actor_failed", "session")]
-        (letter,) = engine.reader.dead_letters()
-        assert (letter.user_point, "bad event" in letter.detail) == (point, True)
-        assert json.loads(letter.payload)["$events"][0]["$properties"]["n"] == 3
-        assert gauges(engine)["user_failures"] == 1
-        await later(engine, clock, GAP_MS + 2000)
-        assert (stored(engine, point), stored(engine, other)) == ([[1, 4]], [[2, 5]])
-
-
-async def test_a_user_who_keeps_failing_is_set_aside_and_taken_back(store, clock, monkeypatch):
-    monkeypatch.setattr(Visitor, "apply", poisoned(Visitor.apply))
-    async with engine_on(store, clock) as engine:
-        point = await taken(engine, visit(0), *(item(event(number, text="poison")) for number in range(1, 6)))
-        await taken(engine, visit(6), visit(7, user="b"))
-        assert letters(engine) == [("actor_failed", "session")] * 5 + [("quarantined", "session")]
-        assert open_now(engine, point) == [[0]]
-        assert gauges(engine)["users_quarantined"] == 1
-        await later(engine, clock, 10 * MINUTE_MS)
-        await taken(engine, visit(8))
-        assert open_now(engine, point) == [[0, 8]]
-
-
-def broken_step(closed, activity, context):
-    if b"poison" in activity.encode():
-        raise Poison("bad activity")
-    return chain.STEPS[1][1](closed, activity, context)
-
-
-async def test_an_exception_in_a_step_is_a_dead_letter_with_the_steps_name(store, clock, monkeypatch):
-    steps = list(chain.STEPS)
-    steps[2] = (steps[2][0], broken_step)
-    monkeypatch.setattr(chain, "STEPS", tuple(steps))
-    async with engine_on(store, clock) as engine:
-        point = await taken(engine, touch(1), touch(2, mark="poison"), visit(3, mark="poison"), touch(4))
-        await later(engine, clock, GAP_MS + 2000)
-        assert letters(engine) == [("stage_error", steps[2][0])] * 2
-        assert sorted(stored(engine, point)) == [[1], [4]]
-        assert json.loads(engine.reader.dead_letters()[0].payload)["$mark"] == "poison"
-        assert engine.reader.counters()[1]["events_dead.stage_error"] == 2
-        assert gauges(engine)[f"stage_{steps[2][0]}_errors"] == 2
-
-
-async def test_an_activity_that_cannot_be_encoded_is_a_dead_letter(store, clock, monkeypatch):
-    def spoil(closed, activity, context):
-        verdict = chain.user_choices.user_choices(closed, activity, context)
-        return structs.replace(verdict, activity=structs.replace(activity, ttl_minutes=2**70)) if b"poison" in (
-            activity.encode()
-        ) else verdict
-
-    monkeypatch.setattr(chain, "STEPS", (("spoil", spoil),))
-    async with engine_on(store, clock) as engine:
-        point = await taken(engine, touch(1), touch(2, mark="poison"), touch(3))
-        assert letters(engine) == [("store_error", "store")]
-        assert sorted(stored(engine, point)) == [[1], [3]]
-
-
-async def test_a_full_store_is_waited_out_and_then_everything_is_stored_once(clock, mock_clock):
-    store = MemoryStore()
-    async with engine_on(store, clock) as engine:
-        point = await taken(engine, *(visit(number, user=f"u{number}") for number in range(20)))
-        store.capacity_bytes = 0
-        clock.pass_ms(GAP_MS + 2000)
-        await until(lambda: gauges(engine)["writer_retries"] >= 1)
-        assert not engine.readiness().ready
-        assert "full" in engine.readiness().reason
-        for _ in range(5):
-            before = gauges(engine)["writer_retries"]
-            mock_clock.jump(0.6)
-            await until(lambda before=before: gauges(engine)["writer_retries"] > before)
-        store.capacity_bytes = 1 << 40
-        mock_clock.jump(0.6)
-        await quiet(engine)
-        assert engine.readiness().ready
-        assert closed_by(engine) == {"inactivity": 20}
-        assert stored(engine, point) == [[0]]
-        check_books(engine)
-
-
-@pytest.mark.parametrize("waiting", ["durable", "stored", "elsewhere", "nothing"])
-async def test_a_broken_store_comes_out_of_the_block_as_itself(clock, waiting):
-    store = MortalStore()
-    acknowledged = False
-    with pytest.raises(StoreBroken) as caught:  # noqa: PT012 - what raises is the end of the block
-        async with engine_on(store, clock) as engine:
-            await taken(engine, visit(1))
-            store.die_after(0)
-            receipt = engine.accept([visit(2), touch(3)])
-            if waiting == "durable":
-                await receipt.durable()
-            elif waiting == "stored":
-                await receipt.stored()
-            elif waiting == "elsewhere":
-                await trio.sleep_forever()
-            acknowledged = waiting != "nothing"
-    assert not isinstance(caught.value, ExceptionGroup)
-    assert not acknowledged
-    async with engine_on(store.reopen(), clock) as engine:
-        await quiet(engine)
-        assert statistics(engine)["events_received"] == 1
-
-
-class Unwell(MemoryStore):
-    """Every commit but the first few raises what no store should."""
-
-    commits = 0
-
-    def commit(self, operations):
-        self.commits += 1
-        if self.commits > 2:
-            raise RuntimeError("out of order")
-        return super().commit(operations)
-
-
-async def test_a_writer_that_keeps_failing_ends_the_engine_with_a_clear_error(clock, autojump_clock):
-    with pytest.raises(ActorFailed, match="writer failed 6 times") as caught:
-        async with engine_on(Unwell(), clock) as engine:
-            await engine.accept([visit(1)]).durable()
-            await trio.sleep_forever()
-    assert isinstance(caught.value.__cause__, RuntimeError)
-
-
-async def test_what_the_program_raises_comes_out_as_it_is(store, clock):
-    with pytest.raises(KeyError):
-        async with engine_on(store, clock) as engine:
-            await taken(engine, visit(1))
-            raise KeyError("program")
-    with pytest.raises(ExceptionGroup) as caught:
-        async with engine_on(store.reopen(), clock):
-            raise ExceptionGroup("two", [KeyError(1), ValueError(2)])
-    assert {type(error) for error in caught.value.exceptions} == {KeyError, ValueError}
-    async with engine_on(store.reopen(), clock) as engine:
-        await quiet(engine)
-        assert statistics(engine)["events_open"] == 1
-
-
-async def test_a_fault_of_the_engine_is_told_whatever_the_program_does_then(clock):
-    store = MortalStore()
-    with pytest.raises(Broken):
-        async with engine_on(store, clock) as engine:
-            await quiet(engine)
-            store.die_after(0)
-            engine.accept([visit(1)])
-            try:
-                await trio.sleep_forever()
-            finally:
-                raise KeyError("in its last words")
-
-
-# Leaving (house: Stop).
-
-
-async def test_what_had_closed_is_stored_before_the_block_is_left(store, clock):
-    async with engine_on(store, clock) as engine:
-        point = await taken(engine, visit(1), visit(2, user="b"))
-        engine.accept([touch(3), visit(4, user="c")])
-        await engine.close_sessions(user_point=point)
-    async with engine_on(store.reopen(), clock) as engine:
-        assert sorted(stored(engine, point)) == [[1], [3]]
-        check_books(engine)
-        assert statistics(engine)["events_open"] == 2
-
-
-async def test_a_stop_on_a_standing_disk_gives_up_in_time_and_loses_nothing(clock, mock_clock):
-    store = GatedStore()
-    async with trio.open_nursery() as nursery:
-
-        async def hurry():
-            """Time passes while the engine stops; when it has given up, the disk goes on."""
-            for _ in range(300):
-                mock_clock.jump(0.1)
-                for _ in range(20):
-                    await trio.lowlevel.checkpoint()
-            store.gate.set()
-
-        async with engine_on(store, clock) as engine:
-            point = await taken(engine, visit(1))
-            store.gate.clear()
-            engine.accept([touch(2), visit(3, user="b")])
-            await trio.testing.wait_all_tasks_blocked()
-            nursery.start_soon(hurry)
-        assert mock_clock.current_time() < 40
-    async with engine_on(store.reopen(), clock) as engine:
-        await quiet(engine)
-        check_books(engine)
-        assert (stored(engine, point), open_now(engine, point)) == ([[2]], [[1]])
-        assert statistics(engine)["events_open"] == 2
-
-
-async def test_a_stop_on_a_full_disk_gives_up_in_time_and_keeps_what_was_acknowledged(clock, autojump_clock):
-    store = MemoryStore()
-    async with engine_on(store, clock) as engine:
-        point = await taken(engine, visit(1), visit(2, user="b"))
-        store.capacity_bytes = 0
-        await until(lambda: True)
-        engine.accept([touch(3)])
-        clock.pass_ms(GAP_MS + 2000)
-        started_s = trio.current_time()
-    assert trio.current_time() - started_s < 60
-    store.capacity_bytes = 1 << 40
-    async with engine_on(store.reopen(), clock) as engine:
-        await quiet(engine)
-        check_books(engine)
-        assert stored(engine, point) == [[1]]
-        assert closed_by(engine) == {"inactivity": 2}
 
 
 # What it says of itself.

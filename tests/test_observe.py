@@ -94,9 +94,10 @@ def test_gauges_are_read_at_each_look():
 
 def test_any_reason_can_be_a_label():
     odd = 'quote " slash \\ line \n é'
-    assert metrics({1: {f"events_refused.{odd}": 1}})[
-        "sojourn_events_refused_total", ("datamart", "1"), ("reason", odd)
-    ] == 1
+    assert (
+        metrics({1: {f"events_refused.{odd}": 1}})["sojourn_events_refused_total", ("datamart", "1"), ("reason", odd)]
+        == 1
+    )
 
 
 def test_two_engines_in_one_process_do_not_share_metrics():

@@ -4,11 +4,14 @@ from dataclasses import dataclass, field
 
 from engine.actors.examine import Examined
 from engine.actors.identities import Overlay as IdentityOverlay
-from engine.actors.receipt import ItemResult
+from engine.actors.receipt import ItemError, ItemResult, Original
 from engine.actors.seen import Overlay as SeenOverlay
 from engine.actors.user_actor import UserKey
+from engine.errors import CallerError
+from engine.identity.attach import NoUserIdentifier
 from engine.model.record import Record, RecordKind, encode_record, record_size_bytes
-from engine.store.port import AppendJournal, Count, Operation
+from engine.store.layout import DeadLetter, encode_dead_letter
+from engine.store.port import AddDeadLetter, AppendJournal, Count, Operation
 
 
 @dataclass(slots=True)
@@ -48,6 +51,42 @@ class Draft:
     def count(self, name: str, amount: int = 1) -> None:
         """Raise a counter with this request's transaction."""
         self.counts[name] = self.counts.get(name, 0) + amount
+
+    def repeat(self, weight: int) -> None:
+        """An item of this weight was accepted before."""
+        self.count("events_received", weight)
+        self.count("events_duplicate", weight)
+        self.results.append(ItemResult("duplicate", weight))
+
+    def refuse(self, weight: int, error: CallerError) -> None:
+        """Nothing of an item of this weight is taken."""
+        self.count("events_received", weight)
+        self.count("events_refused", weight)
+        self.count(f"events_refused.{error.code}", weight)
+        if isinstance(error, NoUserIdentifier):
+            self.count("identifiers_placeholder", error.placeholders)
+        self.results.append(ItemResult("refused", weight, error=ItemError(error.code, error.message, error.path)))
+
+    def lose(self, original: Original, reason: str, detail: str, weight: int, expires_ms: int) -> None:
+        """What was received is dead at once: kept with its reason."""
+        letter = DeadLetter(
+            at_ms=self.wall_ms,
+            reason=reason,
+            stage=original.stage,
+            user_point="",
+            payload=original.payload,
+            detail=detail,
+            weight=weight,
+            event_ids=(original.id,) if original.id else (),
+        )
+        self.operations.append(
+            AddDeadLetter(self.datamart, self.wall_ms, weight, encode_dead_letter(letter), expires_ms)
+        )
+        self.size_bytes += len(original.payload)
+        self.count("events_received", weight)
+        self.count(f"events_dead.{reason}", weight)
+        error = ItemError(reason, detail or "kept as a dead letter", "")
+        self.results.append(ItemResult("refused", weight, error=error))
 
     def next_sequence(self) -> int:
         """The sequence that the next added record gets."""

@@ -12,8 +12,8 @@ from engine.errors import CallerError
 from engine.model.activity import measure, measure_event, measure_root
 from engine.model.channel import ChannelSettings
 from engine.model.event import with_ts
-from engine.model.identifiers import Identifier
-from engine.model.limits import MAX_EVENTS_PER_ITEM
+from engine.model.identifiers import Identifier, has_text
+from engine.model.limits import MAX_EVENTS_PER_ITEM, MAX_EXPANDED_BYTES
 from engine.model.record import RecordKind
 from engine.model.sent import SentActivity, parse_unique_key, sent_decoder
 from engine.model.wire import Fields, compact, decode, decode_fields, decode_list, encode_fields
@@ -86,12 +86,20 @@ def examine(item: bytes, rules: Rules, *, arrival_ms: int, process: bool) -> Exa
     raw_events = fields.pop("$events", None)
     kind = _kind_of(sent, process=process)
     channel = _channel_of(sent, rules)
-    parse_unique_key(sent.unique_key)
+    if kind is RecordKind.ITEM:  # Of the others it is ignored (decision 13).
+        parse_unique_key(sent.unique_key)
     _check_time(sent.ts, "$.$ts", arrival_ms, rules)
     units = _units_of(sent, raw_events, arrival_ms, rules)
     if kind is not RecordKind.ITEM and not units:
         raise CallerError(
             "a visit in a session is made of events: `$events` is empty", code="no_events", path="$.$events"
+        )
+    root = encode_fields(fields)
+    if kind is not RecordKind.ITEM and len(root) * len(units) > MAX_EXPANDED_BYTES:
+        raise CallerError(
+            f"{len(units)} events with {len(root)} bytes of root fields each are too much for one item",
+            code="item_too_large",
+            path="$.$events",
         )
     limit = channel.max_activity_chars if channel is not None else rules.max_activity_chars
     if len(text) > limit:  # As many bytes at most: then it has no more code points either.
@@ -102,7 +110,7 @@ def examine(item: bytes, rules: Rules, *, arrival_ms: int, process: bool) -> Exa
         channel=channel,
         identifiers=sent.identifiers(rules.default_compartment),
         ts_ms=arrival_ms if sent.ts is None else sent.ts,
-        root=encode_fields(fields),
+        root=root,
         units=units,
         process=process,
     )
@@ -129,6 +137,8 @@ def _kind_of(sent: SentActivity, *, process: bool) -> RecordKind:
 
 
 def _channel_of(sent: SentActivity, rules: Rules) -> ChannelSettings | None:
+    if has_text(sent.site_id) and has_text(sent.app_id):
+        raise CallerError("an activity has one channel, `$site_id` or `$app_id`", code="two_channels", path="$.$app_id")
     key = sent.channel_key()
     path = "$.$app_id" if key.startswith("app:") else "$.$site_id"
     if not key:

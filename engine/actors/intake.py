@@ -15,16 +15,15 @@ from engine.actors.draft import Delivery, Draft, control_record, item_record
 from engine.actors.examine import Examined, Rules, Unit, events_array, examine, weight_of
 from engine.actors.identities import Identities
 from engine.actors.identities import Overlay as IdentityOverlay
-from engine.actors.receipt import Idempotency, ItemError, ItemResult, Original, Receipt
+from engine.actors.receipt import Idempotency, ItemResult, Original, Receipt
 from engine.actors.router import Router
 from engine.actors.seen import SeenKeys
 from engine.actors.writer import Writer
 from engine.errors import CallerError, Closing, HotUser, IdempotencyConflict, Overloaded
-from engine.identity.attach import NoUserIdentifier
 from engine.model.identifiers import uuid_text
+from engine.model.limits import MAX_REQUEST_RECORD_BYTES
 from engine.model.record import Record, RecordKind, record_size_bytes
-from engine.store.layout import DeadLetter, encode_dead_letter
-from engine.store.port import AddDeadLetter
+from engine.store.layout import SeenRow
 
 if TYPE_CHECKING:
     from engine.actors.ticket import Ticket
@@ -165,22 +164,25 @@ class Intake:
         if rules is None:
             raise CallerError(f"no datamart {datamart}", code="unknown_datamart")
         draft = self._draft(datamart)
-        is_repeat = idempotency is not None and self._is_repeat(draft, idempotency)
+        before = self._before(draft, idempotency) if idempotency is not None else None
+        if before is not None:
+            return self._repeat(draft, items, before)
         for index, item in enumerate(items):
             try:
                 examined = examine(item, rules, arrival_ms=draft.arrival_ms, process=process)
-                if is_repeat:
-                    self._check_identified(draft, examined)
-                    self._repeated(draft, weight_of(item))
-                else:
-                    self._add_item(draft, examined, step)
+                self._add_item(draft, examined, step)
             except CallerError as error:
                 if originals is None:
-                    self._refused(draft, weight_of(item), error)
+                    draft.refuse(weight_of(item), error)
                 else:
                     self._lost(draft, originals[index], error.code, str(error), weight_of(item))
+            if draft.size_bytes > MAX_REQUEST_RECORD_BYTES:
+                raise CallerError(
+                    f"the request makes more than {MAX_REQUEST_RECORD_BYTES} bytes of journal records; send less",
+                    code="request_too_large",
+                )
         # Of a request that brought nothing, nothing has to be known again.
-        if idempotency is not None and not is_repeat and any(one.status != "refused" for one in draft.results):
+        if idempotency is not None and any(one.status != "refused" for one in draft.results):
             self._note_request(draft, idempotency)
         return self._take(draft)
 
@@ -212,82 +214,58 @@ class Intake:
             datamart, self._clock.now_ms(), self._clock.wall_ms(), self._sequence, IdentityOverlay(), self._seen.draft()
         )
 
-    def _is_repeat(self, draft: Draft, idempotency: Idempotency) -> bool:
-        found = self._seen.digest_of_request(
+    def _before(self, draft: Draft, idempotency: Idempotency) -> SeenRow | None:
+        found = self._seen.request(
             draft.seen, datamart=draft.datamart, idempotency_key=idempotency.key, wall_ms=draft.wall_ms
         )
-        if found is not None and found != idempotency.body_digest:
+        if found is not None and found.digest != idempotency.body_digest:
             raise IdempotencyConflict("this Idempotency-Key was used with another body")
-        return found is not None
+        return found
+
+    def _repeat(self, draft: Draft, items: Sequence[bytes], before: SeenRow) -> Receipt:
+        """Answer as the first time: what was refused then was never taken, and is no duplicate now."""
+        refused = {index: CallerError(message, code=code, path=path) for index, code, message, path in before.refused}
+        for index, item in enumerate(items):
+            if index in refused:
+                draft.refuse(weight_of(item), refused[index])
+            else:
+                draft.repeat(weight_of(item))
+        return self._take(draft)
 
     def _note_request(self, draft: Draft, idempotency: Idempotency) -> None:
+        refused = tuple(
+            (index, result.error.code, result.error.message, result.error.path)
+            for index, result in enumerate(draft.results)
+            if result.error is not None
+        )
         draft.operations.append(
             self._seen.note_request(
                 draft.seen,
                 datamart=draft.datamart,
                 idempotency_key=idempotency.key,
                 body_digest=idempotency.body_digest,
+                refused=refused,
                 wall_ms=draft.wall_ms,
             )
         )
-
-    def _check_identified(self, draft: Draft, examined: Examined) -> None:
-        """Refuse again what was refused for want of an identifier: a repeat is no success for what was never taken."""
-        self._identities.attach(
-            IdentityOverlay(),
-            examined.identifiers,
-            datamart=draft.datamart,
-            now_ms=draft.arrival_ms,
-            sequence=draft.next_sequence(),
-        )
-
-    def _repeated(self, draft: Draft, weight: int) -> None:
-        draft.count("events_received", weight)
-        draft.count("events_duplicate", weight)
-        draft.results.append(ItemResult("duplicate", weight))
-
-    def _refused(self, draft: Draft, weight: int, error: CallerError) -> None:
-        draft.count("events_received", weight)
-        draft.count("events_refused", weight)
-        draft.count(f"events_refused.{error.code}", weight)
-        if isinstance(error, NoUserIdentifier):
-            draft.count("identifiers_placeholder", error.placeholders)
-        draft.results.append(ItemResult("refused", weight, error=ItemError(error.code, error.message, error.path)))
 
     def _lost(self, draft: Draft, original: Original, reason: str, detail: str, weight: int) -> None:
         """Received, and dead at once: kept with its reason, but for a repeat."""
         datamart, wall_ms = draft.datamart, draft.wall_ms
         if original.id:
             if self._seen.knows(draft.seen, datamart=datamart, event_id=original.id, wall_ms=wall_ms):
-                self._repeated(draft, weight)
+                draft.repeat(weight)
                 return
             draft.operations.append(
                 self._seen.note(draft.seen, datamart=datamart, event_id=original.id, wall_ms=wall_ms)
             )
-        letter = DeadLetter(
-            at_ms=wall_ms,
-            reason=reason,
-            stage=original.stage,
-            user_point="",
-            payload=original.payload,
-            detail=detail,
-            weight=weight,
-            event_ids=(original.id,) if original.id else (),
-        )
-        expires_ms = wall_ms + self._bounds.dead_letter_ms
-        draft.operations.append(AddDeadLetter(datamart, wall_ms, weight, encode_dead_letter(letter), expires_ms))
-        draft.size_bytes += len(original.payload)
-        draft.count("events_received", weight)
-        draft.count(f"events_dead.{reason}", weight)
-        draft.results.append(
-            ItemResult("refused", weight, error=ItemError(reason, detail or "kept as a dead letter", ""))
-        )
+        draft.lose(original, reason, detail, weight, wall_ms + self._bounds.dead_letter_ms)
 
     def _add_item(self, draft: Draft, examined: Examined, step: str) -> None:
         units = self._new_units(draft, examined.units)
         repeated = len(examined.units) - len(units)
         if repeated and not units:
-            self._repeated(draft, repeated)
+            draft.repeat(repeated)
             return
         attached, operations = self._identities.attach(
             draft.identities,

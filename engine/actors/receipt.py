@@ -77,6 +77,11 @@ class Receipt:
         self._sequences = sequences
         self._stored = stored
 
+    @property
+    def stores(self) -> bool:
+        """Whether it holds an item that goes to the store at once: an accepted `NO_SESSION` or `CLOSED_SESSION` one."""
+        return bool(self._sequences)
+
     async def durable(self) -> None:
         """Return when everything accepted here, and the first copy of everything called a duplicate, is on disk.
 

@@ -85,7 +85,9 @@ class Router:
         self._failures = 0
         self._open_sessions = 0
         self.unstored = 0
-        """Envelopes handed to the chain and not yet settled by the store; whoever settles them subtracts."""
+        """Envelopes handed to the chain and not yet settled by the store."""
+        # By user point, then by identity: what has left a visitor and is not stored yet, for live reads.
+        self._leaving: dict[UserKey, dict[int, Envelope]] = {}
 
     def has_room(self, key: UserKey, size_bytes: int, messages: int = 1) -> bool:
         """Whether `deliver` would take messages of so many bytes for this user point now."""
@@ -113,6 +115,7 @@ class Router:
     def _apply(self, entry: Entry, records: Sequence[Record]) -> None:
         leaving = apply_records(entry, self, records)
         if leaving:
+            self._note(leaving)
             entry.mailbox.put(Leave(leaving), 0)
             return
         try:
@@ -137,6 +140,12 @@ class Router:
         """Spawn an actor with a saved fold state (recovery). Its due time counts from here on."""
         entry = self._spawn(key, Visitor.restore(key[0], key[1], self._channels(key[0]), state, records))
         self.recount(entry, entry.visitor.open_sessions)
+        self.schedule(entry)
+
+    def reinstate(self, visitor: Visitor) -> None:
+        """Give a visitor that could not be absorbed an actor of its own again."""
+        entry = self._spawn((visitor.datamart, visitor.user_point), visitor)
+        self.recount(entry, visitor.open_sessions)
         self.schedule(entry)
 
     def _spawn(self, key: UserKey, visitor: Visitor) -> Entry:
@@ -212,7 +221,27 @@ class Router:
     async def hand_over(self, envelopes: list[Envelope]) -> None:
         """Send what closed into the chain; a full chain makes the actor wait, and its mailbox fill."""
         self.unstored += len(envelopes)
+        self._note(envelopes)
         await self._first_stage.send(envelopes)
+
+    def settled(self, envelopes: Sequence[Envelope]) -> None:
+        """These envelopes are stored, or are what else became of them."""
+        self.unstored -= len(envelopes)
+        for envelope in envelopes:
+            key = _key_of(envelope)
+            of_user = self._leaving.get(key)
+            if of_user is not None:
+                of_user.pop(id(envelope), None)
+                if not of_user:
+                    del self._leaving[key]
+
+    def leaving(self, key: UserKey) -> list[Envelope]:
+        """What has left a user point's visitor and is not stored yet, in order; for reading only."""
+        return list(self._leaving.get(key, {}).values())
+
+    def _note(self, envelopes: Sequence[Envelope]) -> None:
+        for envelope in envelopes:
+            self._leaving.setdefault(_key_of(envelope), {})[id(envelope)] = envelope
 
     def visitor(self, key: UserKey) -> Visitor | None:
         """The visitor of an active user point, for reading only."""
@@ -246,3 +275,7 @@ class Router:
             open_sessions=self._open_sessions,
             unstored=self.unstored,
         )
+
+
+def _key_of(envelope: Envelope) -> UserKey:
+    return envelope.closed.datamart, envelope.closed.user_point

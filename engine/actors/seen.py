@@ -11,9 +11,9 @@ from engine.store.port import Db, Operation, Put, Store
 
 
 class Overlay(Struct):
-    """Keys written but not yet committed, with the digest of the body they came with (empty for events)."""
+    """Keys written but not yet committed, and their rows."""
 
-    keys: dict[bytes, bytes]
+    keys: dict[bytes, SeenRow]
 
 
 class SeenKeys:
@@ -27,7 +27,7 @@ class SeenKeys:
     def __init__(self, store: Store, keep_ms: int) -> None:
         self._store = store
         self._keep_ms = keep_ms
-        self._pending: dict[bytes, bytes] = {}
+        self._pending: dict[bytes, SeenRow] = {}
 
     def draft(self) -> Overlay:
         """A place for the keys of one request."""
@@ -35,21 +35,30 @@ class SeenKeys:
 
     def knows(self, draft: Overlay, *, datamart: int, event_id: str, wall_ms: int) -> bool:
         """Whether an event id was accepted before."""
-        return self._digest(draft, seen_key(datamart, SeenKind.EVENT, event_id), wall_ms) is not None
+        return self._row(draft, seen_key(datamart, SeenKind.EVENT, event_id), wall_ms) is not None
 
     def note(self, draft: Overlay, *, datamart: int, event_id: str, wall_ms: int) -> Operation:
         """Remember an event id from now on."""
-        return self._note(draft, seen_key(datamart, SeenKind.EVENT, event_id), b"", wall_ms)
+        return self._note(draft, seen_key(datamart, SeenKind.EVENT, event_id), SeenRow(wall_ms + self._keep_ms))
 
-    def digest_of_request(self, draft: Overlay, *, datamart: int, idempotency_key: str, wall_ms: int) -> bytes | None:
-        """The digest of the body an idempotency key was accepted with, or None."""
-        return self._digest(draft, seen_key(datamart, SeenKind.REQUEST, idempotency_key), wall_ms)
+    def request(self, draft: Overlay, *, datamart: int, idempotency_key: str, wall_ms: int) -> SeenRow | None:
+        """What is known of the request that an idempotency key was accepted with: its body's digest, and what of it
+        was refused; None for a new key."""
+        return self._row(draft, seen_key(datamart, SeenKind.REQUEST, idempotency_key), wall_ms)
 
     def note_request(
-        self, draft: Overlay, *, datamart: int, idempotency_key: str, body_digest: bytes, wall_ms: int
+        self,
+        draft: Overlay,
+        *,
+        datamart: int,
+        idempotency_key: str,
+        body_digest: bytes,
+        refused: tuple[tuple[int, str, str, str], ...],
+        wall_ms: int,
     ) -> Operation:
-        """Remember an idempotency key and the digest of its body from now on."""
-        return self._note(draft, seen_key(datamart, SeenKind.REQUEST, idempotency_key), body_digest, wall_ms)
+        """Remember a request from now on: what of it was refused is refused again, the rest is a duplicate."""
+        row = SeenRow(wall_ms + self._keep_ms, body_digest, refused)
+        return self._note(draft, seen_key(datamart, SeenKind.REQUEST, idempotency_key), row)
 
     def keep(self, draft: Overlay) -> None:
         """The request was taken: its keys count for the requests after it, committed or not."""
@@ -60,19 +69,13 @@ class SeenKeys:
         for key in draft.keys:
             self._pending.pop(key, None)
 
-    def _digest(self, draft: Overlay, key: bytes, wall_ms: int) -> bytes | None:
-        found = draft.keys.get(key)
+    def _row(self, draft: Overlay, key: bytes, wall_ms: int) -> SeenRow | None:
+        found = draft.keys.get(key) or self._pending.get(key)
         if found is None:
-            found = self._pending.get(key)
-        if found is not None:
-            return found
-        data = self._store.get(Db.SEEN, key)
-        if data is None:
-            return None
-        row = decode_seen(data)
-        return row.digest if row.expires_ms > wall_ms else None
+            data = self._store.get(Db.SEEN, key)
+            found = decode_seen(data) if data is not None else None
+        return found if found is not None and found.expires_ms > wall_ms else None
 
-    def _note(self, draft: Overlay, key: bytes, digest: bytes, wall_ms: int) -> Operation:
-        draft.keys[key] = digest
-        expires_ms = wall_ms + self._keep_ms
-        return Put(Db.SEEN, key, encode_seen(SeenRow(expires_ms, digest)), expires_ms)
+    def _note(self, draft: Overlay, key: bytes, row: SeenRow) -> Operation:
+        draft.keys[key] = row
+        return Put(Db.SEEN, key, encode_seen(row), row.expires_ms)

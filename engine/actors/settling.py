@@ -30,7 +30,7 @@ class Settling:
     def settled(self, envelopes: Sequence[Envelope]) -> None:
         """These envelopes were committed, in one transaction."""
         if self._router is not None and self._intake is not None:
-            self._router.unstored -= len(envelopes)
+            self._router.settled(envelopes)
             self._intake.journal_bytes -= sum(
                 record_size_bytes(member) for envelope in envelopes for member in envelope.closed.members
             )

@@ -119,6 +119,10 @@ class Home(Protocol):
         """Take the entry out of the registry. Synchronous: part of the step in which the actor ends."""
         ...
 
+    def reinstate(self, visitor: Visitor) -> None:
+        """Give a visitor that could not be absorbed an actor of its own again."""
+        ...
+
     async def hand_over(self, envelopes: list[Envelope]) -> None:
         """Send what closed into the chain; waits when the chain is full."""
         ...
@@ -173,16 +177,17 @@ def _guarded(entry: Entry, home: Home, message: Sequence[Record] | Expire | Abso
     if isinstance(message, Expire):
         return _attempt(entry, home, partial(entry.visitor.expire, message.now_ms), ())
     if isinstance(message, Absorb):
-        return _attempt(entry, home, partial(_absorb, entry.visitor, message), (message.record,))
+        return _absorb(entry, home, message)
     return apply_records(entry, home, message)
 
 
 def apply_records(entry: Entry, home: Home, records: Sequence[Record]) -> list[Envelope]:
     """What leaves the visitor because of these records, in order; one that raises leaves as a dead letter itself."""
-    if home.quarantined(entry.key):
-        return [dead_envelope(record, "quarantined", "") for record in records]
     envelopes: list[Envelope] = []
     for record in records:
+        if home.quarantined(entry.key):
+            envelopes.append(dead_envelope(record, "quarantined", ""))
+            continue
         # Supervision is the point here, as in `_attempt`, which would cost a call for every event.
         try:
             closed = entry.visitor.apply(record)
@@ -194,9 +199,12 @@ def apply_records(entry: Entry, home: Home, records: Sequence[Record]) -> list[E
     return envelopes
 
 
-def _absorb(visitor: Visitor, message: Absorb) -> tuple[Closed, ...]:
+def _absorb(entry: Entry, home: Home, message: Absorb) -> list[Envelope]:
     other = message.handoff.visitor if message.handoff is not None else None
-    return visitor.absorb(other, message.record)
+    left = _attempt(entry, home, partial(entry.visitor.absorb, other, message.record), (message.record,))
+    if other is not None and not other.is_empty:
+        home.reinstate(other)  # It raised, and what was to move has not: it goes on by itself.
+    return left
 
 
 def _attempt(

@@ -26,6 +26,13 @@ MAX_EVENT_ID_CHARS: Final = 255
 MAX_EVENTS_PER_ITEM: Final = 1000
 """Events of one item; more belong in more items. Bounds the work of one synchronous accept."""
 
+MAX_EXPANDED_BYTES: Final = 2 << 20
+"""Root fields of one item times its events: each event's journal record carries them. A thousand events with two
+kilobytes of root fields fit; more is one small request that fills the journal."""
+
+MAX_REQUEST_RECORD_BYTES: Final = 16 << 20
+"""Journal records of one request together: four times the largest body, and a quarter of what may wait for the disk."""
+
 MAX_NESTING: Final = 64
 """Depth of JSON arrays and objects. Deeper input is refused before any recursive parser sees it."""
 

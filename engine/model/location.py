@@ -1,9 +1,21 @@
-"""The location of an activity (facts: mediarithmics 1.6): kept as it was sent, checked to be an object."""
+"""The location of an activity (facts: mediarithmics 1.6): documented fields are checked, all is kept as sent."""
 
-from engine.model.wire import Fields
+from typing import Annotated, Literal
+
+from msgspec import Meta, Struct
 
 LOCATION_FIELDS = ("$source", "$country", "$region", "$iso_region", "$city", "$iso_city", "$zip_code", "$latlon")
 """Documented fields, in the order of the public JSON."""
 
-SentLocation = Fields
-"""`$location` as it is sent: an object; its values stay encoded."""
+
+class SentLocation(Struct, rename=lambda name: "$" + name, kw_only=True):
+    """`$location` as it is sent; custom fields are kept beside these."""
+
+    source: Literal["GPS", "IP", "OTHER"] | None = None
+    country: str | None = None
+    region: str | None = None
+    iso_region: str | None = None
+    city: str | None = None
+    iso_city: str | None = None
+    zip_code: str | None = None
+    latlon: Annotated[list[float], Meta(min_length=2, max_length=2)] | None = None

@@ -37,6 +37,34 @@ _COMPARED = frozenset(
 )
 
 
+Scalar = str | int | float | None
+"""Ids are text on the wire, and numbers in some clients; both are kept as they are."""
+
+
+class SentOrigin(Struct, rename=lambda name: "$" + name, kw_only=True):
+    """`$origin` as it is sent: documented fields are text or numbers, custom ones are kept beside these."""
+
+    ts: int | None = None
+    channel: Scalar = None
+    source: Scalar = None
+    campaign_name: Scalar = None
+    campaign_technical_name: Scalar = None
+    campaign_id: Scalar = None
+    sub_campaign_technical_name: Scalar = None
+    sub_campaign_id: Scalar = None
+    message_id: Scalar = None
+    message_technical_name: Scalar = None
+    keywords: Scalar = None
+    creative_name: Scalar = None
+    creative_technical_name: Scalar = None
+    creative_id: Scalar = None
+    engagement_content_id: Scalar = None
+    social_network: Scalar = None
+    referral_path: Scalar = None
+    log_id: Scalar = None
+    gclid: Scalar = None
+
+
 class Origin(Struct, frozen=True, gc=False):
     """An origin that says something; no origin is None.
 

@@ -23,7 +23,7 @@ from engine.model.identifiers import (
 )
 from engine.model.limits import MAX_EVENTS_PER_ITEM, MAX_IDENTIFIERS
 from engine.model.location import SentLocation
-from engine.model.wire import Fields
+from engine.model.origin import SentOrigin
 
 ActivityType = Literal[
     "SITE_VISIT",
@@ -52,7 +52,7 @@ class SentActivity(Struct, rename=lambda name: "$" + name, kw_only=True):
     compartment_id: SentId | None = None
     email_hash: SentEmailHash | None = None
     user_identifiers: Annotated[list[SentIdentifier], Meta(max_length=MAX_IDENTIFIERS)] | None = None
-    origin: Fields | None = None
+    origin: SentOrigin | None = None
     location: SentLocation | None = None
     events: Annotated[list[SentEvent], Meta(max_length=MAX_EVENTS_PER_ITEM)] = []
     unique_key: str | None = None

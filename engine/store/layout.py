@@ -97,10 +97,12 @@ class SeenRow(Struct, frozen=True, array_like=True, gc=False):
     Attributes:
         expires_ms: wall clock until which it counts; the same as in the `Put` that writes it.
         digest: hash of the request's body for an `Idempotency-Key`, or b"".
+        refused: of that request, the items that were refused: index, code, message and path. A repeat says so again.
     """
 
     expires_ms: int
     digest: bytes = b""
+    refused: tuple[tuple[int, str, str, str], ...] = ()
 
 
 class DeadLetter(Struct, frozen=True, array_like=True):

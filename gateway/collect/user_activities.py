@@ -43,7 +43,8 @@ async def post_user_activities(engine: Engine, request: Request) -> Reply:
     if wait is True:
         return _answer(items, receipt)
     await receipt.durable()
-    if wait is False:
+    # What stays open is not stored by waiting: of open sessions and live windows, durable is all that can be said.
+    if wait is False and receipt.stores:
         return _answer(items, receipt, stored=await receipt.stored(STORED_TIMEOUT_S))
     return _answer(items, receipt)
 

@@ -54,6 +54,10 @@ def replay(
     The log's clock is the clock: sessions close when the log's time has passed, and those still open at the end close
     then. Lines may be out of order by 60 seconds (session.grace_ms in the configuration says otherwise).
 
+    The clock never goes back. In a store that has newer records, as where a server ran today, an older log cannot be
+    the clock: its sessions end by the gaps between their events, and at the end. A note says so, and "behind_store" in
+    the report; a directory of its own serves a log better.
+
     Logs may be in Apache's common or combined format, which is nginx's too, plain or gzip. A visitor is an address
     with a user agent, or the account that the log names; a line is an event page_view with $url (on --domain),
     $referrer, method, status and bytes. Static files and known crawlers are left out and counted. A line that cannot be
@@ -138,6 +142,11 @@ def _show(report: Report, *, has_domain: bool, data: Path) -> None:
     notes = Console(stderr=True, highlight=False, soft_wrap=True)
     if report.signal is not None:
         notes.print("Stopped. Sessions that were open stay open; the same command goes on where this one stopped.")
+    if report.behind_store:
+        notes.print(
+            "The store has newer records than this log, and time never goes back there: the log's clock was not the"
+            " clock.\nSessions ended by the gaps between their events, and at the end of the replay."
+        )
     if not has_domain:
         notes.print("Without --domain, referrers from the site's own pages count as foreign: sessions end at them.")
     if report.refused:

@@ -53,6 +53,7 @@ class Counts:
         left_out: by reason (static, crawler).
         refused: kept as dead letters, by reason.
         users: user points that events were accepted for.
+        is_behind: an event was accepted while the log's clock was behind what the store had already.
     """
 
     lines: int = 0
@@ -61,6 +62,7 @@ class Counts:
     left_out: Counter[str] = field(default_factory=Counter)
     refused: Counter[str] = field(default_factory=Counter)
     users: set[str] = field(default_factory=set)
+    is_behind: bool = False
 
 
 class Feeder:
@@ -72,14 +74,18 @@ class Feeder:
         datamart: whose the items are.
         max_future_ms: how far ahead of the wall clock the log may move it (decision 9). A line that is from later
             still has a broken time: it is refused, and does not take everybody else's time with it.
+        last_arrival_ms: arrival of the store's newest record. No arrival is before it, whatever the log's clock says.
     """
 
-    def __init__(self, engine: Engine, clock: EventClock, *, datamart: int, max_future_ms: int) -> None:
+    def __init__(
+        self, engine: Engine, clock: EventClock, *, datamart: int, max_future_ms: int, last_arrival_ms: int = 0
+    ) -> None:
         self.counts = Counts()
         self._engine = engine
         self._clock = clock
         self._datamart = datamart
         self._max_future_ms = max_future_ms
+        self._last_arrival_ms = last_arrival_ms
         self._begun = False
         self._submitted = 0
         self._newest: Receipt | None = None
@@ -115,6 +121,8 @@ class Feeder:
         (result,) = receipt.results
         if result.status == "accepted":
             self.counts.events += result.events
+            # Not with duplicates: a repeated replay begins behind what it stored.
+            self.counts.is_behind |= self._clock.now_ms() < self._last_arrival_ms
             if result.user_point is not None:
                 self.counts.users.add(result.user_point)
         elif result.status == "duplicate":

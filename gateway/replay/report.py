@@ -21,6 +21,8 @@ class Report(Struct, frozen=True, kw_only=True):
         sessions: activities stored.
         closed: sessions by what closed them; `size` is one that goes on in a new activity.
         late: events so far behind the clock that their session had closed.
+        behind_store: some of the events are from before what the store had already. Arrival never goes back, so the
+            log's clock was not the clock for them.
         seconds: all of it, opening and draining included.
         events_per_s: new and duplicate events by these seconds.
         signal: number of the signal that stopped it, or None when all was read.
@@ -35,6 +37,7 @@ class Report(Struct, frozen=True, kw_only=True):
     sessions: int
     closed: dict[str, int]
     late: int
+    behind_store: bool
     seconds: float
     events_per_s: float
     signal: int | None
@@ -68,6 +71,7 @@ def make_report(
         sessions=after["activities_stored"] - before["activities_stored"],
         closed={reason: number for reason, number in closed.items() if number},
         late=after["events_late"] - before["events_late"],
+        behind_store=counts.is_behind,
         seconds=round(seconds, 3),
         events_per_s=round((counts.events + counts.duplicates) / max(seconds, 0.001), 1),
         signal=signal,

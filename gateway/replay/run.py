@@ -119,7 +119,14 @@ async def run(settings: Settings, plan: Plan, display: Display) -> Report:
     clock = EventClock()
     async with open_engine(settings, clock=clock) as engine:
         before: dict[str, Any] = await trio.to_thread.run_sync(engine.reader.statistics)
-        feeder = Feeder(engine, clock, datamart=plan.datamart, max_future_ms=settings.session.max_future_ms)
+        _, last_arrival_ms = await trio.to_thread.run_sync(engine.reader.last_place)
+        feeder = Feeder(
+            engine,
+            clock,
+            datamart=plan.datamart,
+            max_future_ms=settings.session.max_future_ms,
+            last_arrival_ms=last_arrival_ms,
+        )
 
         async def work() -> None:
             # What an earlier replay left open comes first, and can be closed at the end.

@@ -11,7 +11,8 @@ from engine.actors.supervisor import Quarantine
 from engine.actors.wheel import Wheel
 from engine.model.channel import ChannelSettings
 from engine.model.record import RecordKind
-from tests.session.build import GAP, NOON, record_of
+from tests.session.build import NOON, record_of
+
 
 def point(number):
     """A user point."""
@@ -52,9 +53,7 @@ class Routed:
         return self.deliver(user, kind=RecordKind.CLOSE, channel="", root=b"{}", event=b"", weight=0)
 
     def merge(self, survivor, absorbed):
-        record = self.record(
-            survivor, kind=RecordKind.MERGE, channel="", root=b"{}", event=point(absorbed), weight=0
-        )
+        record = self.record(survivor, kind=RecordKind.MERGE, channel="", root=b"{}", event=point(absorbed), weight=0)
         self.router.merge(record)
         return record
 
@@ -72,7 +71,7 @@ class Routed:
                 taken = self.inbox.receive_nowait()
             except trio.WouldBlock:
                 return
-            self.router.unstored -= len(taken)
+            self.router.settled(taken)
             self.envelopes += taken
 
     async def drain(self):

@@ -1,4 +1,4 @@
-"""The way in: items answered singly, the good ones taken all or none, each once, and every bound heard at the door."""
+"""The way in: items answered singly, the good ones taken all or none, and each once (decisions 17 and 18)."""
 
 import json
 from contextlib import suppress
@@ -6,8 +6,8 @@ from contextlib import suppress
 import pytest
 import trio
 
-from engine import HotUser, Idempotency, IdempotencyConflict, MemoryStore, Overloaded
-from engine.errors import CallerError, Closing, StoreBroken, Unavailable
+from engine import Idempotency, IdempotencyConflict, MemoryStore, Overloaded
+from engine.errors import CallerError, StoreBroken
 from engine.store.port import Db
 from tests.engines import (
     DAY_MS,
@@ -16,7 +16,6 @@ from tests.engines import (
     HandClock,
     MortalStore,
     check_books,
-    dump,
     engine_on,
     event,
     gauges,
@@ -27,6 +26,7 @@ from tests.engines import (
     quiet,
     statistics,
     stored,
+    take,
     touch,
     until,
     visit,
@@ -47,15 +47,6 @@ def results(receipt):
     return [(one.status, one.events, one.error.code if one.error else None) for one in receipt.results]
 
 
-async def taken(engine, *items, **options):
-    """Accept and wait until it is on disk and at rest."""
-    receipt = engine.accept(items, **options)
-    await receipt.durable()
-    await quiet(engine)
-    check_books(engine)
-    return receipt
-
-
 def known(engine, **fields):
     """The statistics that are not 0, and not about users."""
     found = {name: value for name, value in statistics(engine).items() if value and name.startswith("events")}
@@ -64,7 +55,7 @@ def known(engine, **fields):
 
 async def test_items_are_answered_singly_and_the_good_ones_taken(store, clock):
     async with engine_on(store, clock) as engine:
-        receipt = await taken(
+        receipt = await take(
             engine, visit(1), b"{", item(event(2), event(3), site_id="9"), item(event(4), event(5)), touch(6, user="b")
         )
         assert results(receipt) == [
@@ -85,7 +76,7 @@ async def test_items_are_answered_singly_and_the_good_ones_taken(store, clock):
 
 async def test_a_request_of_nothing_is_nothing(store, clock):
     async with engine_on(store, clock) as engine:
-        assert results(await taken(engine)) == []
+        assert results(await take(engine)) == []
         assert known(engine) == {}
 
 
@@ -98,7 +89,7 @@ async def test_an_unknown_datamart_is_the_callers_fault(store, clock):
 
 async def test_placeholders_are_counted_also_where_the_item_is_refused_for_them(store, clock):
     async with engine_on(store, clock) as engine:
-        await taken(engine, visit(1, user="null"), visit(2, user_account_id="guest"))
+        await take(engine, visit(1, user="null"), visit(2, user_account_id="guest"))
         assert engine.reader.counters()[1]["identifiers_placeholder"] == 2
         assert known(engine) == {
             "events_received": 2,
@@ -110,19 +101,19 @@ async def test_placeholders_are_counted_also_where_the_item_is_refused_for_them(
 async def test_late_events_are_counted(store, clock):
     async with engine_on(store, clock) as engine:
         now = clock.now_ms()
-        await taken(engine, item(event(1, now - GAP_MS), event(2, now - GAP_MS - 1)), touch(3, 0))
+        await take(engine, item(event(1, now - GAP_MS), event(2, now - GAP_MS - 1)), touch(3, 0))
         assert statistics(engine)["events_late"] == 1
 
 
 async def test_sequences_and_arrivals_go_on_behind_those_of_the_last_run(store, clock):
     async with engine_on(store, clock) as engine:
-        await taken(engine, touch(1), touch(2))
+        await take(engine, touch(1), touch(2))
         assert store.page(Db.JOURNAL) == []
         first, arrival_ms = engine.reader.last_place()
     assert first == 2
     clock.jump(-DAY_MS)
     async with engine_on(store.reopen(), clock) as engine:
-        receipt = await taken(engine, visit(3), visit(4))
+        receipt = await take(engine, visit(3), visit(4))
         assert engine.reader.last_place() == (first + 2, arrival_ms)
         (shown,) = engine.live_activities(1, point_of(receipt))
         assert json.loads(shown)["$ts"] == arrival_ms
@@ -134,7 +125,7 @@ async def test_a_timer_and_a_replay_agree_when_the_clock_jumps_back_between_two_
     store = MortalStore()
     with suppress(StoreBroken):
         async with engine_on(store, clock) as engine:
-            point = point_of(await taken(engine, visit(1)))
+            point = point_of(await take(engine, visit(1)))
             clock.pass_ms(GAP_MS + 2000)
             await until(lambda: gauges(engine)["activities_unstored"])
             clock.jump(-GAP_MS)
@@ -169,27 +160,27 @@ async def test_an_event_id_is_taken_once_within_an_item_a_request_and_for_a_week
         assert open_now(engine, point_of(first)) == [[1, 3, 5, 8]]
         assert statistics(engine)["events_duplicate"] == 5
     async with engine_on(store.reopen(), clock) as engine:
-        assert results(await taken(engine, item(event(10, event_id="a")))) == [("duplicate", 1, None)]
+        assert results(await take(engine, item(event(10, event_id="a")))) == [("duplicate", 1, None)]
         clock.pass_ms(7 * DAY_MS - 1)
-        assert results(await taken(engine, item(event(11, event_id="b")))) == [("duplicate", 1, None)]
+        assert results(await take(engine, item(event(11, event_id="b")))) == [("duplicate", 1, None)]
         clock.pass_ms(1)
-        assert results(await taken(engine, item(event(12, event_id="b")))) == [("accepted", 1, None)]
-        assert results(await taken(engine, item(event(13, event_id="b")))) == [("duplicate", 1, None)]
+        assert results(await take(engine, item(event(12, event_id="b")))) == [("accepted", 1, None)]
+        assert results(await take(engine, item(event(13, event_id="b")))) == [("duplicate", 1, None)]
 
 
 async def test_an_id_of_a_refused_item_is_free(store, clock):
     async with engine_on(store, clock) as engine:
         refused = [item(event(1, event_id="a"), site_id="9"), item(event(1, event_id="a"), user="guest")]
-        await taken(engine, *refused)
-        assert results(await taken(engine, item(event(1, event_id="a")))) == [("accepted", 1, None)]
+        await take(engine, *refused)
+        assert results(await take(engine, item(event(1, event_id="a")))) == [("accepted", 1, None)]
 
 
 async def test_a_touch_whose_events_are_known_is_stored_without_them_or_not_at_all(store, clock):
     async with engine_on(store, clock) as engine:
-        receipt = await taken(engine, item(event(1, event_id="a"), event(2), status="NO_SESSION"))
-        again = await taken(engine, item(event(1, event_id="a"), event(3), status="NO_SESSION"))
+        receipt = await take(engine, item(event(1, event_id="a"), event(2), status="NO_SESSION"))
+        again = await take(engine, item(event(1, event_id="a"), event(3), status="NO_SESSION"))
         assert results(again) == [("accepted", 1, None)]
-        assert results(await taken(engine, item(event(1, event_id="a"), status="NO_SESSION"))) == [
+        assert results(await take(engine, item(event(1, event_id="a"), status="NO_SESSION"))) == [
             ("duplicate", 1, None)
         ]
         assert sorted(stored(engine, point_of(receipt))) == [[1, 2], [3]]
@@ -207,7 +198,7 @@ async def test_a_repeated_request_is_a_duplicate_now_and_after_a_restart(store, 
         assert results(again) == [("duplicate", 1, None)] * 2
         await again.durable()
     async with engine_on(store.reopen(), clock) as engine:
-        assert results(await taken(engine, visit(1), touch(2), idempotency=key("k"))) == [("duplicate", 1, None)] * 2
+        assert results(await take(engine, visit(1), touch(2), idempotency=key("k"))) == [("duplicate", 1, None)] * 2
         assert known(engine) == {
             "events_received": 6,
             "events_duplicate": 4,
@@ -215,25 +206,25 @@ async def test_a_repeated_request_is_a_duplicate_now_and_after_a_restart(store, 
             "events_open": 1,
         }
         clock.pass_ms(7 * DAY_MS)
-        assert results(await taken(engine, visit(1), idempotency=key("k"))) == [("accepted", 1, None)]
+        assert results(await take(engine, visit(1), idempotency=key("k"))) == [("accepted", 1, None)]
 
 
 async def test_a_key_with_another_body_is_a_conflict_and_nothing_is_taken(store, clock):
     async with engine_on(store, clock) as engine:
-        await taken(engine, visit(1), idempotency=key("k"))
+        await take(engine, visit(1), idempotency=key("k"))
         before = known(engine)
         for _ in range(2):
             with pytest.raises(IdempotencyConflict):
                 engine.accept([visit(2)], idempotency=key("k", b"other"))
-        assert results(await taken(engine, visit(2), idempotency=key("l", b"other"))) == [("accepted", 1, None)]
+        assert results(await take(engine, visit(2), idempotency=key("l", b"other"))) == [("accepted", 1, None)]
         assert known(engine) == before | {"events_received": 2, "events_open": 2}
 
 
 async def test_a_repeat_does_not_call_taken_what_was_refused(store, clock):
     async with engine_on(store, clock) as engine:
         items = [visit(1), visit(2, site_id="9"), visit(3, user="guest"), b"{"]
-        first = await taken(engine, *items, idempotency=key("k"))
-        again = await taken(engine, *items, idempotency=key("k"))
+        first = await take(engine, *items, idempotency=key("k"))
+        again = await take(engine, *items, idempotency=key("k"))
         assert [one.status for one in first.results] == ["accepted", "refused", "refused", "refused"]
         assert [one.status for one in again.results] == ["duplicate", "refused", "refused", "refused"]
         assert [one.error for one in again.results[1:]] == [one.error for one in first.results[1:]]
@@ -241,18 +232,18 @@ async def test_a_repeat_does_not_call_taken_what_was_refused(store, clock):
 
 async def test_a_key_that_brought_nothing_can_be_used_for_what_was_meant(store, clock):
     async with engine_on(store, clock) as engine:
-        await taken(engine, visit(1, site_id="9"), idempotency=key("k"))
-        assert results(await taken(engine, visit(1), idempotency=key("k", b"mended"))) == [("accepted", 1, None)]
+        await take(engine, visit(1, site_id="9"), idempotency=key("k"))
+        assert results(await take(engine, visit(1), idempotency=key("k", b"mended"))) == [("accepted", 1, None)]
 
 
 async def test_a_key_of_a_request_that_was_not_taken_is_free(store, clock):
     async with engine_on(store, clock, max_live_users=1) as engine:
-        await taken(engine, visit(1))
+        await take(engine, visit(1))
         with pytest.raises(Overloaded):
             engine.accept([visit(2, user="b")], idempotency=key("k"))
         await engine.close_sessions()
         await quiet(engine)
-        assert results(await taken(engine, visit(2, user="b"), idempotency=key("k"))) == [("accepted", 1, None)]
+        assert results(await take(engine, visit(2, user="b"), idempotency=key("k"))) == [("accepted", 1, None)]
 
 
 async def test_duplicate_is_durable_only_when_the_first_copy_is(clock):
@@ -299,192 +290,4 @@ async def test_an_unreadable_input_is_a_dead_letter_once(store, clock):
         assert known(engine) == {"events_received": 3, "events_dead": 2, "events_duplicate": 1}
         assert engine.reader.counters()[1]["events_dead.bad_line"] == 2
         # An event and an input that could not be read share their ids: the replay of a line that is mended later.
-        assert results(await taken(engine, item(event(1, event_id="7")))) == [("duplicate", 1, None)]
-
-
-# Bounds (house: How it fails).
-
-
-async def test_no_more_users_than_the_bound_but_those_there_go_on(store, clock):
-    async with engine_on(store, clock, max_live_users=3) as engine:
-        await taken(engine, *(visit(number, user=f"u{number}") for number in range(3)))
-        before = known(engine)
-        with pytest.raises(Overloaded) as caught:
-            engine.accept([visit(10, user="u0"), visit(11, user="new")])
-        assert not isinstance(caught.value, HotUser)
-        await quiet(engine)
-        assert known(engine) == before, "all or none"
-        await taken(engine, visit(12, user="u0"), visit(13, user="u1"))
-        assert gauges(engine)["live_users"] == 3
-        assert not engine.reader.counters()[1].get("user_points_merged")
-
-
-async def test_a_user_who_was_refused_was_never_linked(store, clock):
-    async with engine_on(store, clock, max_live_users=1) as engine:
-        await taken(engine, visit(1))
-        with pytest.raises(Overloaded):
-            engine.accept([visit(2, user="new")])
-        assert statistics(engine)["user_points"] == 1
-        await engine.close_sessions()
-        await quiet(engine)
-        await taken(engine, visit(2, user="new"))
-        assert statistics(engine)["user_points"] == 2
-
-
-async def test_the_journal_is_bounded_also_by_what_the_last_run_left(store, clock):
-    async with engine_on(store, clock, max_journal_bytes=3000) as engine:
-        sent = 0
-        with pytest.raises(Overloaded) as caught:
-            for sent in range(100):
-                await taken(engine, visit(sent))
-        assert caught.value.retry_after_s >= 10
-        assert 5 < sent < 20
-        held = gauges(engine)["journal_bytes"]
-        assert held > 3000
-        assert not engine.readiness().ready
-    async with engine_on(store.reopen(), clock, max_journal_bytes=3000) as engine:
-        await quiet(engine)
-        assert gauges(engine)["journal_bytes"] == held
-        with pytest.raises(Overloaded):
-            engine.accept([visit(100)])
-        # Who asks to close makes room.
-        with trio.fail_after(5):
-            assert await engine.close_sessions() == 1
-        await quiet(engine)
-        assert gauges(engine)["journal_bytes"] == 0
-        assert engine.readiness().ready
-        await taken(engine, visit(100))
-
-
-async def test_what_the_journal_is_said_to_hold_comes_back_to_nothing(store, clock):
-    async with engine_on(store, clock) as engine:
-        await taken(engine, visit(1), visit(2, user="b"), item(event(3), event(4), status="LIVE"), touch(5), touch(6))
-        await taken(engine, dump(json.loads(visit(7)) | {"$user_identifiers": [{"$type": "USER_AGENT", "$user_agent_id": "b"}]}))
-        assert gauges(engine)["journal_bytes"] > 0
-        await engine.close_sessions()
-        await quiet(engine)
-        assert gauges(engine)["journal_bytes"] == 0
-
-
-async def test_a_slow_disk_is_heard_at_the_door_and_loses_nothing(clock):
-    """Commits stand still: pending bytes fill, then nothing more is taken. Afterwards all that was taken is there."""
-    store = GatedStore()
-    async with engine_on(store, clock, max_pending_write_bytes=20_000) as engine:
-        await quiet(engine)
-        store.gate.clear()
-        accepted = []
-        with pytest.raises(Overloaded, match="wait to be written"):
-            for number in range(1000):
-                engine.accept([visit(number, user=f"u{number}")])
-                accepted.append(number)
-        assert 10 < len(accepted) < 100
-        assert gauges(engine)["writer_pending_bytes"] <= 20_000
-        for _ in range(10):
-            with pytest.raises(Overloaded):
-                engine.accept([visit(5000, user="late")])
-        store.gate.set()
-        await quiet(engine)
-        check_books(engine)
-        assert statistics(engine)["events_open"] == len(accepted)
-        assert statistics(engine)["user_points"] == len(accepted)
-
-
-async def test_closed_but_unstored_activities_are_bounded(clock):
-    store = GatedStore()
-    async with engine_on(store, clock, max_unstored_activities=20) as engine:
-        await quiet(engine)
-        store.gate.clear()
-        accepted = 0
-        with pytest.raises(Overloaded, match="wait to be stored"):
-            for number in range(1000):
-                engine.accept([touch(number, user=f"u{number}")])
-                accepted += 1
-                await trio.testing.wait_all_tasks_blocked()
-        assert 20 <= accepted <= 25
-        assert not engine.readiness().ready
-        store.gate.set()
-        await quiet(engine)
-        check_books(engine)
-        assert statistics(engine)["events_stored"] == accepted
-        assert engine.readiness().ready
-
-
-async def test_a_hot_user_is_refused_alone_and_keeps_what_was_taken(clock):
-    """The chain stands still: a user's mailbox fills, first in front of the hot one."""
-    store = GatedStore()
-    async with engine_on(store, clock, mailbox_messages=3, stage_queue_lists=1) as engine:
-        await quiet(engine)
-        store.gate.clear()
-        hot = []
-        with pytest.raises(HotUser):
-            for number in range(1000):
-                engine.accept([touch(number)])
-                hot.append(number)
-                await trio.testing.wait_all_tasks_blocked()
-        assert len(hot) < 60, "the queues are not bounded"
-        cold = engine.accept([visit(5000, user="other")])
-        store.gate.set()
-        await cold.durable()
-        await quiet(engine)
-        check_books(engine)
-        receipt = await taken(engine, touch(6000))
-        assert sorted(stored(engine, point_of(receipt))) == sorted([[number] for number in [*hot, 6000]])
-
-
-async def test_a_legal_request_is_taken_however_large_by_an_idle_user(store, clock):
-    async with engine_on(store, clock, mailbox_messages=1, mailbox_bytes=10) as engine:
-        await taken(engine, visit(1), visit(2, user="b"), visit(3, user="c"))
-        both = {"user_identifiers": [{"$type": "USER_AGENT", "$user_agent_id": name} for name in ("b", "c")]}
-        # Merges in between make several messages of one request.
-        receipt = await taken(engine, visit(4), visit(5, **both), *(visit(number) for number in range(6, 50)))
-        assert sorted(open_now(engine, point_of(receipt))[0]) == list(range(1, 50))
-
-
-async def test_what_is_kept_while_the_journal_is_read_is_bounded(clock):
-    store = GatedStore()
-    async with engine_on(store, clock) as engine:
-        await taken(engine, visit(1))
-    async with engine_on(store, clock, max_pending_write_bytes=5000) as engine:
-        assert not engine.recovered
-        engine._intake.hold_back()
-        with pytest.raises(Overloaded):
-            for number in range(1000):
-                receipt = engine.accept([visit(number, user="b")])
-                await receipt.durable()
-        assert number < 60
-
-
-async def test_a_stopped_engine_takes_nothing(store, clock):
-    async with engine_on(store, clock) as engine:
-        pass
-    for call in (lambda: engine.accept([visit(1)]), lambda: engine.reject(b"", reason="x", stage="y")):
-        with pytest.raises(Closing):
-            call()
-    assert not engine.readiness().ready
-
-
-async def test_a_full_store_is_heard_at_the_door_and_by_who_waits(clock, mock_clock):
-    store = MemoryStore()
-    async with engine_on(store, clock) as engine:
-        await taken(engine, visit(1))
-        store.capacity_bytes = 0
-        receipt = engine.accept([visit(2), touch(3)])
-        with pytest.raises(Unavailable):
-            await receipt.durable()
-        with pytest.raises(Unavailable):
-            await receipt.stored()
-        for call in (lambda: engine.accept([visit(4)]), lambda: engine.reject(b"", reason="x", stage="y")):
-            with pytest.raises(Unavailable):
-                call()
-        assert (engine.readiness().ready, "full" in engine.readiness().reason) == (False, True)
-        assert statistics(engine)["events_open"] == 1
-
-        store.capacity_bytes = 1 << 40
-        mock_clock.jump(1)
-        await quiet(engine)
-        assert engine.readiness().ready
-        await receipt.durable()
-        assert await receipt.stored()
-        check_books(engine)
-        assert open_now(engine, point_of(receipt)) == [[1, 2]]
-        assert stored(engine, point_of(receipt)) == [[3]]
+        assert results(await take(engine, item(event(1, event_id="7")))) == [("duplicate", 1, None)]

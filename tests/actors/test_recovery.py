@@ -13,8 +13,8 @@ from engine.actors.recovery import Recovery
 from engine.model.fold_state import FoldState, SavedRun, encode_fold_state
 from engine.model.record import RecordKind
 from engine.session.closed import Source
-from tests.actors.routers import GAP, NOON, point, routed, site_at
-from tests.session.build import MINUTE, record_of
+from tests.actors.routers import point, routed, site_at
+from tests.session.build import GAP, MINUTE, NOON, record_of
 
 
 class Book:
@@ -75,9 +75,7 @@ def event(sequence, user=1, ts_ms=0, **fields):
 
 
 def merge_record(sequence, survivor, absorbed):
-    return event(
-        sequence, survivor, kind=RecordKind.MERGE, channel="", root=b"{}", event=point(absorbed), weight=0
-    )
+    return event(sequence, survivor, kind=RecordKind.MERGE, channel="", root=b"{}", event=point(absorbed), weight=0)
 
 
 def state(last, *members):

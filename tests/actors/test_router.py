@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 from trio.testing import wait_all_tasks_blocked
 
 from engine.session.closed import Source
-from tests.actors.routers import GAP, point, routed, site_at
-from tests.session.build import MINUTE
+from tests.actors.routers import point, routed, site_at
+from tests.session.build import GAP, MINUTE
 
 
 async def test_a_first_event_spawns_an_actor_and_an_idle_one_ends():
@@ -320,7 +320,7 @@ async def test_closing_ends_all_actors_and_hands_over_what_they_had_closed():
             await wait_all_tasks_blocked()
             assert here.router._nursery.child_tasks == frozenset()
             here.take()
-            assert {sequences for sequences in here.left()} == {(6,), (1201,), (1202,)}
+            assert set(here.left()) == {(6,), (1201,), (1202,)}
         outer.cancel_scope.cancel()
 
 
@@ -383,4 +383,3 @@ def test_every_record_is_handed_over_once_or_open_once(commands, queue):
             assert (here.router.live_users, here.router.unstored, here.wheel.statistics().entries) == (0, 0, 0)
 
     trio.run(main)
-

@@ -23,10 +23,13 @@ class Here:
 
     def digest(self, key, draft=None, *, wall_ms=NOW, datamart=1):
         draft = self.seen.draft() if draft is None else draft
-        return self.seen.digest_of_request(draft, datamart=datamart, idempotency_key=key, wall_ms=wall_ms)
+        found = self.seen.request(draft, datamart=datamart, idempotency_key=key, wall_ms=wall_ms)
+        return None if found is None else found.digest
 
-    def note_request(self, draft, key, digest):
-        return self.seen.note_request(draft, datamart=1, idempotency_key=key, body_digest=digest, wall_ms=NOW)
+    def note_request(self, draft, key, digest, refused=()):
+        return self.seen.note_request(
+            draft, datamart=1, idempotency_key=key, body_digest=digest, refused=refused, wall_ms=NOW
+        )
 
 
 @pytest.fixture
@@ -92,3 +95,11 @@ def test_a_request_is_known_by_the_digest_of_its_body(here, stage):
     assert here.digest("k") == b"body"
     assert here.digest("k", datamart=2) is None
     assert here.digest("other") is None
+
+
+def test_what_was_refused_of_a_request_is_known_with_it(here):
+    draft = here.seen.draft()
+    refused = ((3, "bad_field", "wrong", "$.$ts"),)
+    here.store.commit([here.note_request(draft, "k", b"body", refused)])
+    found = here.seen.request(here.seen.draft(), datamart=1, idempotency_key="k", wall_ms=NOW)
+    assert found.refused == refused

@@ -1,5 +1,6 @@
 """The manual: every command is in it, with the help that its module has, and its examples are real."""
 
+import re
 import shlex
 from pathlib import Path
 
@@ -30,6 +31,13 @@ def test_the_manual_lists_every_command(capsys: pytest.CaptureFixture[str]):
     for name, line in COMMANDS.items():
         assert name in shown
         assert line in shown
+
+
+def test_the_manual_lists_every_exit_code(capsys: pytest.CaptureFixture[str]):
+    run(["--help"])
+    # At the width of this test the list is one code a line.
+    codes = re.findall(r"[•*-] (\d+(?:, \d+)*):", capsys.readouterr().out)
+    assert {code for line in codes for code in line.split(", ")} == {"0", "1", "2", "3", "130", "143"}
 
 
 @pytest.mark.parametrize("name", ["", *COMMANDS])

@@ -79,6 +79,67 @@ async def test_a_request_without_body_keeps_its_connection():
             assert (answer.status, answer.headers.get("connection")) == (413, None)
 
 
+def answer_in_quart() -> QuartTrio:
+    """A Quart application that reads, waits a little, and answers."""
+    app = QuartTrio("test", static_folder=None)
+
+    @app.route("/", methods=["GET", "POST"])
+    async def echo() -> bytes:
+        body = await quart.request.get_data(as_text=False)
+        await trio.sleep(0.02)
+        return body
+
+    return app
+
+
+@pytest.mark.parametrize(
+    "head", [b"GET / HTTP/1.0\r\n\r\n", b"GET / HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"], ids=["1.0", "close"]
+)
+async def test_a_connection_that_is_not_kept_ends_with_its_answer(head: bytes):
+    async with serving(lingering(answer_in_quart()), timeout_s=5) as port:
+        at_rest = await tasks_at_rest()
+        async with await trio.open_tcp_stream("127.0.0.1", port) as stream:
+            await stream.send_all(head)
+            assert (await read_answer(stream)).status == 200
+            assert await stream.receive_some() == b"", "the connection must end"
+        await until_tasks_are(at_rest)
+
+
+@pytest.mark.parametrize(
+    ("head", "body"),
+    [(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n", b""), (b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 2\r\n\r\n", b"hi")],
+    ids=["get", "post"],
+)
+async def test_a_sender_that_only_listens_on_is_answered(head: bytes, body: bytes):
+    async with serving(lingering(answer_in_quart()), timeout_s=5) as port:
+        at_rest = await tasks_at_rest()
+        async with await trio.open_tcp_stream("127.0.0.1", port) as stream:
+            await stream.send_all(head + body)
+            await stream.send_eof()
+            answer = await read_answer(stream)
+            assert (answer.status, answer.body) == (200, body)
+            assert await stream.receive_some() == b""
+        await until_tasks_are(at_rest)
+
+
+async def test_a_sender_that_hangs_up_at_the_answer_is_no_fault():
+    """The server's reader closes the connection when it sees that, perhaps in the middle of the answer."""
+    hung_up, told = trio.Event(), []
+
+    async def receive() -> Any:
+        await hung_up.wait()
+        return {"type": "http.disconnect"}
+
+    async def send(message: Any) -> None:
+        told.append(message["type"])
+        hung_up.set()
+        raise trio.BusyResourceError("another task is currently sending data on this SocketStream")
+
+    scope: Any = {"type": "http", "http_version": "1.1", "headers": [(b"content-length", b"5")]}
+    await lingering(refuse)(scope, receive, send)
+    assert told == ["http.response.start"], "nothing is sent behind a piece that is missing"
+
+
 async def test_websockets_and_lifespan_pass():
     seen = []
 

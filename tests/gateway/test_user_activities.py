@@ -95,6 +95,17 @@ async def test_how_long_it_waits(query: str, stored: bool | None):
         assert (status, body["data"].get("stored")) == (200, stored)
 
 
+@pytest.mark.parametrize("status", ["IN_SESSION", "LIVE"])
+async def test_what_stays_open_is_not_called_stored(status: str):
+    async with memory_engine() as engine:
+        found, body = await post(engine, visit(status=status), "?async=false")
+        assert (found, body["data"]["status"], body["data"].get("stored")) == (200, "accepted", None)
+        found, body = await post(engine, [visit("u2", status=status)], "?async=false")
+        assert (found, body["data"].keys()) == (200, {"results"})
+        found, body = await post(engine, [visit("u3", status=status), visit()], "?async=false")
+        assert (found, body["data"]["stored"]) == (200, True)
+
+
 async def test_a_session_cannot_skip_processing():
     async with memory_engine() as engine:
         assert (await post(engine, visit(), "?processing_pipeline=false"))[0] == 200

@@ -147,21 +147,25 @@ async def test_leaving_the_block_at_any_step_keeps_everything(steps):
 @pytest.mark.parametrize("commits", range(6))
 async def test_a_store_that_breaks_under_load_has_acknowledged_nothing_it_lost(commits):
     store, clock, safe = MortalStore(), HandClock(), []
-    with pytest.raises(Broken):
+
+    async def program():
         async with engine_on(store, clock) as engine:
+
+            async def send(number):
+                await engine.accept([visit(number, user=f"u{number % 3}")]).durable()
+                safe.append(number)
+
             await quiet(engine)
             store.die_after(commits)
             async with trio.open_nursery() as nursery:
-
-                async def send(number):
-                    await engine.accept([visit(number, user=f"u{number % 3}")]).durable()
-                    safe.append(number)
-
                 for number in range(30):
                     nursery.start_soon(send, number)
                     await trio.lowlevel.checkpoint()
             for number in range(30, 40):  # A commit each, however many those before have shared.
                 await send(number)
+
+    with pytest.raises(Broken):
+        await program()
     async with engine_on(store.reopen(), clock) as engine:
         await quiet(engine)
         check_books(engine)

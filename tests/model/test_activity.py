@@ -1,4 +1,4 @@
-"""Activities: how large one is, held against another computation, and how it is stored and shown (decisions 15 and 37)."""
+"""Activities: how large one is, by another computation as well, how it is stored and shown (decisions 15 and 37)."""
 
 import json
 from uuid import UUID

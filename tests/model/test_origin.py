@@ -1,4 +1,4 @@
-"""Origins: what is said is kept, what is not said is no origin, and what makes two of them the same one (decision 6)."""
+"""Origins: what is said is kept, nothing said is no origin, and what makes two of them the same one (decision 6)."""
 
 import pytest
 from hypothesis import given

@@ -64,10 +64,27 @@ def test_json_is_one_line_with_all_numbers(capfd, tmp_path):
         "sessions": 1,
         "closed": {"request": 1},
         "late": 0,
+        "behind_store": False,
         "seconds": 0,
         "events_per_s": 0,
         "signal": None,
     }
+
+
+def test_a_log_older_than_the_store_is_said_not_to_be_the_clock(capfd, tmp_path):
+    old = write(tmp_path / "old.log", [line(0), line(5, "/b")])
+    new = write(tmp_path / "new.log", [line(3000), line(3005, "/b")])
+    data = tmp_path / "data"
+    assert report(capfd, data, "--domain", "example.com", new)["behind_store"] is False
+    # All of it is known: nothing arrives now that could be behind.
+    assert report(capfd, data, "--domain", "example.com", new)["behind_store"] is False
+    assert report(capfd, data, "--domain", "example.com", old)["behind_store"] is True
+    older = write(tmp_path / "older.log", [line(1)])
+    code, out, err = replay(capfd, data, "--domain", "example.com", older)
+    assert (code, "newer records" in err) == (0, True)
+    later = write(tmp_path / "later.log", [line(3500)])
+    code, out, err = replay(capfd, data, "--domain", "example.com", later)
+    assert (code, "newer records" in err) == (0, False)
 
 
 def test_an_empty_log(capfd, tmp_path):
@@ -227,5 +244,5 @@ def test_a_blank_line_says_nothing(capfd, tmp_path):
 def test_the_manual(capfd):
     assert run(["replay", "--help"]) == 0
     out, _ = capfd.readouterr()
-    for word in ("--data", "--config", "--format", "--site", "--domain", "--all", "--json", "gzip", "standard input"):
+    for word in ("--data", "--config", "--format", "--site", "--domain", "--all", "--json", "gzip", "standard input", "behind_store"):
         assert word in out
