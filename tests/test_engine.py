@@ -137,6 +137,7 @@ async def test_a_replay_moves_time_by_its_own_clock(store, clock):
             clock.advance(start_ms + number * 10 * MINUTE_MS)
             points.add(point_of(engine.accept([visit(number, clock.now_ms(), user=f"u{number % 5}")])))
             await trio.lowlevel.checkpoint()
+        await quiet(engine)
         await later(engine, clock, 2 * GAP_MS)
         assert gauges(engine)["live_users"] == 0
         assert sorted(one for point in points for found in stored(engine, point) for one in found) == list(range(50))

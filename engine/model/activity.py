@@ -57,7 +57,7 @@ class Activity(Struct, kw_only=True):
         duration_s: `$session_duration` in seconds.
         origin: JSON of `$origin` without `$ts`, or None.
         location: `$location` as sent, or None.
-        events: in the order of `(ts, sequence)`.
+        events: of a session or live window in the order of `(ts, sequence)`, of a sent item as sent.
         extras: all other root fields, custom ones and unknown `$` names, as sent and in their order.
     """
 
@@ -100,19 +100,6 @@ class Activity(Struct, kw_only=True):
             fields["$session_duration"] = Raw(encode(self.duration_s))
         fields.update(self.extras)
         return encode_fields(fields)
-
-    def size_chars(self) -> int:
-        """Its size as decision 15 counts it: without what the engine derived, without null fields."""
-        root = {
-            "$ts": Raw(encode(self.ts_ms)),
-            "$type": Raw(encode(self.type)),
-            "$session_status": Raw(encode(self.status)),
-            "$user_identifiers": Raw(encode([one.as_json() for one in self.identifiers])),
-            **({self.channel_field: Raw(encode(self.channel_id))} if self.channel_field else {}),
-            **({"$location": self.location} if self.location is not None else {}),
-            **self.extras,
-        }
-        return measure(root, [event.body for event in self.events])
 
 
 def extras_of(root: Fields) -> Fields:
@@ -189,5 +176,5 @@ _NULL = Raw(NULL)
 
 
 def events_from(array: bytes) -> list[Event]:
-    """The events of a JSON array, in the order of their times; equal times keep their order (decision 10)."""
-    return sorted((event_from(bytes(body)) for body in decode_list(array)), key=lambda event: event.ts_ms)
+    """The events of a JSON array, in its order (decision 12)."""
+    return [event_from(bytes(body)) for body in decode_list(array)]

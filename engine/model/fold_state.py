@@ -18,11 +18,13 @@ class SavedRun(Struct, array_like=True, frozen=True, gc=False):
         source: `session` or `live`.
         channel: channel key.
         members: sequences of its events, in the order of `(ts, sequence)`.
+        parts: how many parts were cut off it.
     """
 
     source: str
     channel: str
     members: tuple[int, ...]
+    parts: int = 0
 
 
 class SavedLeaving(Struct, array_like=True, frozen=True, gc=False):
@@ -34,6 +36,7 @@ class SavedLeaving(Struct, array_like=True, frozen=True, gc=False):
         members: sequences of its events.
         records: other journal records that leave the journal with it: a merge or a request to close.
         absorbed: user point whose saved state goes away with it, or b"".
+        part: how many parts of the same session had left before it.
     """
 
     source: str
@@ -42,6 +45,7 @@ class SavedLeaving(Struct, array_like=True, frozen=True, gc=False):
     members: tuple[int, ...]
     records: tuple[int, ...]
     absorbed: bytes
+    part: int = 0
 
 
 class FoldState(Struct, array_like=True, frozen=True):

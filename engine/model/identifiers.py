@@ -150,11 +150,11 @@ def legacy(
     return found
 
 
-def unique(identifiers: Iterable[Identifier]) -> tuple[Identifier, ...]:
+def unique(identifiers: Iterable[Identifier], *, most: int = MAX_IDENTIFIERS) -> tuple[Identifier, ...]:
     """The identifiers in order, each once; a raw address is kept from whichever copy has it.
 
     Raises:
-        CallerError: more than `MAX_IDENTIFIERS`, or one that is too long or has a NUL in its compartment.
+        CallerError: more than `most`, or one that is too long or has a NUL in its compartment.
     """
     by_name: dict[tuple[int, str, str], Identifier] = {}
     for one in identifiers:
@@ -169,10 +169,8 @@ def unique(identifiers: Iterable[Identifier]) -> tuple[Identifier, ...]:
         name = (one.kind, one.namespace, one.value)
         if name not in by_name or (one.email and not by_name[name].email):
             by_name[name] = one
-    if len(by_name) > MAX_IDENTIFIERS:
-        raise CallerError(
-            f"more than {MAX_IDENTIFIERS} identifiers", code="too_many_identifiers", path="$.$user_identifiers"
-        )
+    if len(by_name) > most:
+        raise CallerError(f"more than {most} identifiers", code="too_many_identifiers", path="$.$user_identifiers")
     return tuple(by_name.values())
 
 

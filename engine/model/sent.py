@@ -66,7 +66,7 @@ class SentActivity(Struct, rename=lambda name: "$" + name, kw_only=True):
         Raises:
             CallerError: one of them is incomplete, or there are too many.
         """
-        return _merged(self, default_compartment)
+        return _merged(self, default_compartment, MAX_IDENTIFIERS)
 
     def channel_key(self) -> str:
         """`site:<id>`, `app:<id>`, or "" when the item names no channel."""
@@ -90,11 +90,14 @@ _identified_decoder: msgspec.json.Decoder[_Identified] = msgspec.json.Decoder(_I
 
 
 def identifiers_in(root: bytes, default_compartment: str) -> tuple[Identifier, ...]:
-    """The identifiers of an accepted item, read again from its root fields."""
-    return _merged(_identified_decoder.decode(root), default_compartment)
+    """The identifiers of an accepted item, read again from its root fields.
+
+    They may be a few more than when it was accepted: under another default compartment two accounts are no longer one.
+    """
+    return _merged(_identified_decoder.decode(root), default_compartment, 2 * MAX_IDENTIFIERS)
 
 
-def _merged(sent: SentActivity | _Identified, default_compartment: str) -> tuple[Identifier, ...]:
+def _merged(sent: SentActivity | _Identified, default_compartment: str, most: int) -> tuple[Identifier, ...]:
     listed = normalise(sent.user_identifiers or (), default_compartment)
     rooted = legacy(
         user_agent_id=sent.user_agent_id,
@@ -103,7 +106,7 @@ def _merged(sent: SentActivity | _Identified, default_compartment: str) -> tuple
         hashed=sent.email_hash,
         default_compartment=default_compartment,
     )
-    return unique([*listed, *rooted])
+    return unique([*listed, *rooted], most=most)
 
 
 def parse_unique_key(text: str | None) -> UUID | None:

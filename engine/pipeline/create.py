@@ -12,11 +12,10 @@ from engine.model.sent import identifiers_in, parse_unique_key, sent_decoder
 from engine.model.unique_key import generated_key
 from engine.model.wire import NULL, Fields, decode, decode_fields, encode_fields
 from engine.session.closed import Closed, Member, Source
-from engine.session.root import merge_roots
+from engine.session.root import IDENTIFIER_FIELDS, merge_roots
 
 NAME = "create"
 
-_IDENTIFIER_FIELDS = ("$user_identifiers", "$user_account_id", "$compartment_id", "$email_hash", "$user_agent_id")
 _MS_PER_S = 1000
 
 
@@ -107,12 +106,16 @@ def _identifiers(members: Sequence[Member], default_compartment: str) -> tuple[I
 
 
 def _session_key(closed: Closed, channel_key: str) -> UUID:
-    """The same log sent twice gives the same key; two sessions that differ in any byte do not (decision 13)."""
+    """The same log sent twice gives the same key; two sessions that differ in any byte do not (decision 13).
+
+    Nor do two parts of one session that are equal in all of them: behind the first, a part's number is in its key.
+    """
     first = closed.members[0]
     root = decode_fields(first.root)
-    sent: Fields = {name: root[name] for name in _IDENTIFIER_FIELDS if name in root and bytes(root[name]) != NULL}
+    sent: Fields = {name: root[name] for name in IDENTIFIER_FIELDS if name in root and bytes(root[name]) != NULL}
     events = (member.event for member in closed.members)
-    return generated_key(first.ts_ms, (b"session", encode_fields(sent), channel_key.encode(), *events))
+    what = (b"part", closed.part.to_bytes(8, "big")) if closed.part else (b"session",)
+    return generated_key(first.ts_ms, (*what, encode_fields(sent), channel_key.encode(), *events))
 
 
 def _record_key(member: Member) -> UUID:

@@ -20,7 +20,8 @@ may look at what has merely come first:
   grace were over, and may fall into several parts.
 
 A session's settings are those of its member with the highest sequence, and when they change all is tested again. With
-that everything about a session follows from its members, and a saved state needs only their sequences.
+that everything about a session follows from its members, and a saved state needs only their sequences and how many
+parts were cut off before.
 
 Two tests are strict on purpose. An event exactly `gap + grace` after the last does not close the session, because one
 of exactly `gap` still joins it; the clock does the same, so that timer and record agree to the millisecond.

@@ -80,6 +80,8 @@ class Closed(Struct, frozen=True):
         state: the fold state it leaves behind (decision 8); None when nothing is open: a saved one is deleted.
         saves_state: False where the state is as it was (an ITEM): the saved one stays untouched.
         absorbed: the user point whose saved state goes away with it (a merge), or b"".
+        part: how many parts were cut off the same session or live window before this one. Parts may be equal byte for
+            byte (the same event a thousand times, cut by size); the number keeps them apart in the store.
     """
 
     source: Source
@@ -92,6 +94,7 @@ class Closed(Struct, frozen=True):
     state: bytes | None = None
     saves_state: bool = True
     absorbed: bytes = b""
+    part: int = 0
 
     @property
     def weight(self) -> int:

@@ -30,7 +30,7 @@ class Leaving(Struct, frozen=True):
         source, reason, members: as in `Closed`.
         channel: settings of its channel; of several versions those of the member with the highest sequence.
         records: journal records that leave with it beside those of its members.
-        absorbed: as in `Closed`.
+        absorbed, part: as in `Closed`.
     """
 
     source: Source
@@ -39,6 +39,7 @@ class Leaving(Struct, frozen=True):
     members: tuple[Member, ...] = ()
     records: tuple[int, ...] = ()
     absorbed: bytes = b""
+    part: int = 0
 
 
 def place(member: Member) -> tuple[int, int]:
@@ -49,12 +50,13 @@ def place(member: Member) -> tuple[int, int]:
 class Run:
     """Members in the order of `(ts, sequence)`, of which the leading `tested` have passed the cut tests.
 
-    All of it is a function of the members (see `boundary`), and none is kept that has none.
+    All of it but `parts` is a function of the members (see `boundary`), and none is kept that has none.
 
     Attributes:
         channel: channel key.
         settings: those of the member with the highest sequence.
         members: what it holds.
+        parts: how many parts were cut off it; the next that leaves has this number.
         first_arrival_ms, last_arrival_ms: of the members.
         held_bytes: about what they take in memory.
     """
@@ -68,15 +70,17 @@ class Run:
         "held_bytes",
         "last_arrival_ms",
         "members",
+        "parts",
         "settings",
     )
 
     source: ClassVar[Source]
 
-    def __init__(self, channel: str, settings: ChannelSettings, members: Sequence[Member]) -> None:
+    def __init__(self, channel: str, settings: ChannelSettings, members: Sequence[Member], parts: int = 0) -> None:
         """Begin with members in any order, at least one; `settings` are those of the highest sequence."""
         self.channel = intern(channel)
         self.settings = settings
+        self.parts = parts
         self.members = sorted(members, key=place) if len(members) > 1 else list(members)
         # Whether members came under several versions of the settings.
         self._mixed = any(member.channel_version != settings.version for member in members)
@@ -117,12 +121,16 @@ class Run:
         self.held_bytes += _held_bytes(member)
 
     def merge(self, other: "Run") -> None:
-        """Take all members of another run of the same channel."""
+        """Take all members of another run of the same channel.
+
+        The parts that leave are counted on from the larger number: none has one that a part of either had.
+        """
         settings = max(self, other, key=Run._newest).settings
         if settings.version != self.settings.version:
             self._rewind(0)
         self._mixed = self._mixed or other._mixed or self.settings.version != other.settings.version
         self.settings = settings
+        self.parts = max(self.parts, other.parts)
         self._rewind(bisect_left(self.members, place(other.members[0]), key=place))
         self.members = sorted((*self.members, *other.members), key=place)
         self._count_again()
@@ -161,7 +169,7 @@ class Run:
 
     def copy(self) -> "Run":
         """A run of the same members, to look at how it would end."""
-        return type(self)(self.channel, self.settings, self.members)
+        return type(self)(self.channel, self.settings, self.members, self.parts)
 
     def _reason_to_cut(self, member: Member, start: int) -> CloseReason | None:
         """Why the members from `start` to the tested ones end in front of `member`, or None."""
@@ -179,7 +187,8 @@ class Run:
     def _part(self, start: int, stop: int, reason: CloseReason, channels: Channels) -> Leaving:
         members = tuple(self.members[start:stop])
         settings = self._settings_of(members, channels) if self._mixed else self.settings
-        return Leaving(self.source, reason, settings, members)
+        self.parts += 1
+        return Leaving(self.source, reason, settings, members, part=self.parts - 1)
 
     def _settle_settings(self, start: int, channels: Channels) -> None:
         """The members from `start` on are the run now: take their settings."""

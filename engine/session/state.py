@@ -31,7 +31,7 @@ def _state(sequence: int, runs: tuple[SavedRun, ...], pending: tuple[SavedLeavin
 
 
 def _saved_runs(runs: Sequence[Run]) -> tuple[SavedRun, ...]:
-    return tuple([SavedRun(run.source, run.channel, sequences_of(run.members)) for run in runs])
+    return tuple([SavedRun(run.source, run.channel, sequences_of(run.members), run.parts) for run in runs])
 
 
 def _saved_leaving(leaving: Sequence[Leaving]) -> tuple[SavedLeaving, ...]:
@@ -44,6 +44,7 @@ def _saved_leaving(leaving: Sequence[Leaving]) -> tuple[SavedLeaving, ...]:
                 sequences_of(part.members),
                 part.records,
                 part.absorbed,
+                part.part,
             )
             for part in leaving
         ]
@@ -81,7 +82,7 @@ def from_state(
     runs: list[Run] = []
     for run in saved.open:
         held = members(run.members, run.channel)
-        runs.append(RUNS[run.source](run.channel, settings(run.channel, held), held))
+        runs.append(RUNS[run.source](run.channel, settings(run.channel, held), held, run.parts))
     pending: list[Leaving] = []
     for part in saved.pending:
         held = members(part.members, part.channel)
@@ -93,6 +94,7 @@ def from_state(
                 tuple(held),
                 part.records,
                 part.absorbed,
+                part.part,
             )
         )
     return saved.sequence, tuple(runs), tuple(pending)

@@ -27,10 +27,11 @@ from engine.session.member import item_member, member_of
 from engine.session.session import Channels, Leaving, Run, Session, place
 from engine.session.state import from_state, sequences_of, state_of, states_behind
 
-MAX_OPEN = 256
-"""Runs open at a time, over all channels. A person has a few; hundreds take events that jump about in time, and each of
-them costs every further event and every saved state its share. Where one more is to open, the session that is due first
-closes: its gap has passed in event time, though not by enough for (7b)."""
+MAX_OPEN = 64
+"""Runs open at a time, over all channels. A person has a few; dozens take events that jump about in time, and each of
+them costs every further event its share. It also bounds what a small request can have written: each closing saves a
+state that lists the members of all that is open, and one request can close a thousand sessions. Where one more is to
+open, the session that is due first closes: its gap has passed in event time, though not by enough for (7b)."""
 
 
 class Visitor:
@@ -229,6 +230,7 @@ class Visitor:
             state=state,
             saves_state=saves_state,
             absorbed=absorbed,
+            part=part.part,
         )
 
     def snapshot(self) -> bytes | None:

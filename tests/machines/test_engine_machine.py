@@ -67,7 +67,7 @@ COMMANDS = st.lists(
 
 
 @pytest.mark.slow
-@settings(max_examples=150)
+@settings(max_examples=300)
 @given(commands=COMMANDS, grace_ms=st.sampled_from([0, MINUTE_MS]))
 def test_a_crash_anywhere_is_no_crash(commands, grace_ms):
     trio.run(crashed_as_plain, commands, grace_ms)

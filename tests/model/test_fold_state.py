@@ -7,8 +7,11 @@ from hypothesis import strategies as st
 from engine.model.fold_state import FoldState, SavedLeaving, SavedRun, decode_fold_state, encode_fold_state
 
 sequences = st.lists(st.integers(0, 2**63)).map(tuple)
-saved_runs = st.builds(SavedRun, st.sampled_from(["session", "live"]), st.text(), sequences)
-saved_leaving = st.builds(SavedLeaving, st.text(), st.text(), st.text(), sequences, sequences, st.binary(max_size=16))
+numbers = st.integers(0, 2**40)
+saved_runs = st.builds(SavedRun, st.sampled_from(["session", "live"]), st.text(), sequences, numbers)
+saved_leaving = st.builds(
+    SavedLeaving, st.text(), st.text(), st.text(), sequences, sequences, st.binary(max_size=16), numbers
+)
 fold_states = st.builds(
     FoldState, st.integers(-1, 2**63), st.lists(saved_runs).map(tuple), st.lists(saved_leaving).map(tuple)
 )

@@ -32,10 +32,12 @@ SEQUENCES = st.lists(NUMBERS, max_size=4).map(tuple)
 STATES = st.builds(
     FoldState,
     NUMBERS,
-    st.lists(st.builds(SavedRun, st.sampled_from(["session", "live"]), TEXT, SEQUENCES), max_size=3).map(tuple),
-    st.lists(st.builds(SavedLeaving, TEXT, TEXT, TEXT, SEQUENCES, SEQUENCES, POINTS | st.just(b"")), max_size=3).map(
+    st.lists(st.builds(SavedRun, st.sampled_from(["session", "live"]), TEXT, SEQUENCES, NUMBERS), max_size=3).map(
         tuple
     ),
+    st.lists(
+        st.builds(SavedLeaving, TEXT, TEXT, TEXT, SEQUENCES, SEQUENCES, POINTS | st.just(b""), NUMBERS), max_size=3
+    ).map(tuple),
 )
 
 

@@ -124,7 +124,8 @@ class TestSession:
 
     def test_more_identifiers_than_one_item_may_have(self):
         """The limit is one item's; a session over a shared device keeps all it saw."""
-        closed = session(*({"ts": ts, "root": root_of(**{"$user_account_id": str(ts)})} for ts in range(50)))
+        events = ({"ts": ts, "root": root_of(**{"$user_account_id": str(ts)})} for ts in range(50))
+        closed = session(*events, max_activity_chars=10**6)
         assert len(create(closed, "main").identifiers) == 51
 
     def test_origin_is_the_first_events(self):
@@ -183,6 +184,35 @@ class TestSessionKey:
         more = root_of(mine=1, **{"$user_account_id": "u"})
         assert create(session({"ts": 1}, {"ts": 2, "root": more}), "main").unique_key == key
         assert create(session({"ts": 1, "root": root_of(mine=1)}, {"ts": 2}), "main").unique_key == key
+
+    def test_equal_parts_of_one_session_stay_apart(self):
+        """Decision 17: a thousand equal events without ids, cut by size. The store must not take two parts for one."""
+        feed = Feed()
+        parts = [part for _ in range(1000) for part in feed.closed(0, arrival=0)]
+        parts += feed.closed(0, arrival=0, kind=RecordKind.CLOSE, channel="", event=b"", root=b"{}")[:-1]
+        assert sum(len(part.members) for part in parts) == 1000
+        assert len(parts) > 3
+        assert [part.part for part in parts] == list(range(len(parts)))
+        assert len({create(part, "main").unique_key for part in parts}) == len(parts)
+
+    def test_equal_parts_that_an_origin_cuts_stay_apart(self):
+        """Also within one millisecond, in turns, and in what is shown of the open session."""
+        feed = Feed(grace_ms=10)
+        for source in "abab":
+            feed.event(0, **{"$source": source})
+        shown = [create(view, "main").unique_key for view in feed.visitor.snapshots()]
+        closed = feed.closed(0, kind=RecordKind.CLOSE, channel="", event=b"", root=b"{}")
+        keys = [create(part, "main").unique_key for part in closed[:-1]]
+        assert len(set(keys)) == 4
+        assert shown == keys
+
+    def test_the_first_part_has_the_key_of_a_whole_session(self):
+        """What a session loses behind its first part does not change that part's key."""
+        feed = Feed()
+        feed.event(0, n=1)
+        (first,) = feed.closed(1, **{"$source": "x"})
+        assert first.part == 0
+        assert create(first, "main").unique_key == create(session({"ts": 0, "n": 1}), "main").unique_key
 
 
 class TestLive:
@@ -254,8 +284,8 @@ class TestItem:
             "$email_hash": None,
             "$user_identifiers": [{"$type": "USER_AGENT", "$user_agent_id": "vec:1"}],
             "$events": [
-                {"$ts": NOON + 1, "$event_name": "e", "$properties": {}},
                 {"$ts": NOON + 5, "$event_name": "e", "$properties": {}},
+                {"$ts": NOON + 1, "$event_name": "e", "$properties": {}},
             ],
             "$error_analyzer_id": None,
             "$session_duration": 7,
@@ -288,9 +318,9 @@ class TestItem:
 
     def test_origin_of_the_first_event_that_has_one(self):
         """Decision 21."""
-        events = b"[" + event_of(NOON + 5, **{"$source": "b"}) + b"," + event_of(NOON + 1) + b"]"
-        activity = create(item(dump(TOUCH), events), "main")
-        assert json.loads(activity.origin) == {"$source": "b"}
+        sent = (event_of(NOON + 9), event_of(NOON + 5, **{"$source": "b"}), event_of(NOON + 1, **{"$source": "c"}))
+        activity = create(item(dump(TOUCH), b"[" + b",".join(sent) + b"]"), "main")
+        assert json.loads(activity.origin) == {"$source": "b"}, "first as they were sent, not by their times"
 
 
 def test_session_snapshot():

@@ -80,10 +80,10 @@ def test_a_log_older_than_the_store_is_said_not_to_be_the_clock(capfd, tmp_path)
     assert report(capfd, data, "--domain", "example.com", new)["behind_store"] is False
     assert report(capfd, data, "--domain", "example.com", old)["behind_store"] is True
     older = write(tmp_path / "older.log", [line(1)])
-    code, out, err = replay(capfd, data, "--domain", "example.com", older)
+    code, _, err = replay(capfd, data, "--domain", "example.com", older)
     assert (code, "newer records" in err) == (0, True)
     later = write(tmp_path / "later.log", [line(3500)])
-    code, out, err = replay(capfd, data, "--domain", "example.com", later)
+    code, _, err = replay(capfd, data, "--domain", "example.com", later)
     assert (code, "newer records" in err) == (0, False)
 
 
@@ -244,5 +244,16 @@ def test_a_blank_line_says_nothing(capfd, tmp_path):
 def test_the_manual(capfd):
     assert run(["replay", "--help"]) == 0
     out, _ = capfd.readouterr()
-    for word in ("--data", "--config", "--format", "--site", "--domain", "--all", "--json", "gzip", "standard input", "behind_store"):
+    for word in (
+        "--data",
+        "--config",
+        "--format",
+        "--site",
+        "--domain",
+        "--all",
+        "--json",
+        "gzip",
+        "standard input",
+        "behind_store",
+    ):
         assert word in out

@@ -88,10 +88,15 @@ Part = tuple[str, list[Held]]
 
 
 def chars(events: Sequence[Held]) -> int:
-    """Decision 15: the compact JSON of the activity without null fields, in code points."""
+    """Decision 15: the compact JSON of the activity without null fields, in code points.
+
+    Equal root fields count as they were sent; of several come the identifiers of all, as they are stored.
+    """
     root: Body = {}
     for one in events:
         root |= one.what.root
+    if any(one.what.root != events[0].what.root for one in events):
+        root["$user_identifiers"] = [{"$type": "USER_AGENT", "$user_agent_id": root.pop("$user_agent_id")}]
     root = {key: value for key, value in root.items() if value is not None}
     return len(dump(root | {"$events": []}).decode()) + sum(body_chars(one.what) for one in events) + len(events) - 1
 

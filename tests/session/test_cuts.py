@@ -3,8 +3,10 @@
 import pytest
 
 from engine.model.activity import measure
+from engine.session.closed import CloseReason
 from engine.session.root import merge_roots
 from tests.session.build import GAP, MINUTE, NOON, Feed, root_of, settings
+from tests.session.sizes import closed_of, stored_chars
 
 A = {"$source": "a"}
 B = {"$source": "b"}
@@ -167,11 +169,23 @@ class TestSize:
         for ts in range(100, 130):
             other.event(ts, arrival=0, root=root_of(page=ts))
         (shown,) = other.visitor.snapshots()
-        sizes = [
-            measure(merge_roots(shown.members[:n]), [member.event for member in shown.members[:n]])
-            for n in (len(first), len(first) + 1)
-        ]
+        status = len('"$session_status":"IN_SESSION",')
+        sizes = [stored_chars(closed_of(shown.members[:n])) + status for n in (len(first), len(first) + 1)]
         assert sizes[0] <= 400 < sizes[1]
+
+    def test_identifiers_of_all_events_count(self):
+        """A shared device: the activity carries those of every event, so they count as they are stored."""
+        feed = Feed()
+        parts = [
+            part
+            for ts in range(90)
+            for part in feed.closed(ts, root=root_of(**{"$user_account_id": "kiosk", "$user_agent_id": f"{ts:040}"}))
+        ]
+        parts += feed.visitor.expire(NOON + 10 * GAP)
+        assert [one.reason for one in parts] == [CloseReason.SIZE] * (len(parts) - 1) + [CloseReason.INACTIVITY]
+        sizes = [stored_chars(part) for part in parts]
+        assert max(sizes) <= 8000
+        assert min(sizes[:-1]) > 7500, "it is cut where it is full, not before"
 
     def test_one_event_is_never_too_large(self):
         """What is alone too large was refused when it was sent (decision 15)."""

@@ -87,12 +87,12 @@ def test_what_is_equal_is_held_once():
 
 
 def test_item_origin_is_that_of_the_first_event_that_has_one():
-    """Decision 21: events in the order of their times; a sent `$origin` before them all."""
+    """Decisions 12 and 21: events in the order sent; a sent `$origin` before them all."""
     events = dump(
         [
-            json.loads(event_of(NOON + 2, **{"$source": "second"})),
-            json.loads(event_of(NOON + 1, **{"$source": "first"})),
-            json.loads(event_of(NOON)),
+            json.loads(event_of(NOON + 3)),
+            json.loads(event_of(NOON + 2, **{"$source": "first"})),
+            json.loads(event_of(NOON + 1, **{"$source": "second"})),
         ]
     )
     record = record_of(1, NOON, kind=RecordKind.ITEM, event=events)

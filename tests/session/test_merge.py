@@ -68,6 +68,21 @@ class TestMerge:
         assert Visitor.state_sequences(cut.state) == (99, (1, 99))
         assert Visitor.state_sequences(state.state) == (99, (1,))
 
+    def test_parts_are_counted_on_from_the_larger_number(self):
+        """No part that left either session has the number of one that leaves the merged one."""
+        mine, theirs = Feed(), self.theirs(10)
+        for ts, source in enumerate("abc"):
+            mine.event(ts, **{"$source": source})
+        theirs.event(3, **{"$source": "c"})
+        self.merge(mine, theirs)
+        assert [one.part for one in mine.visitor.snapshots()] == [2]
+        mine, theirs = Feed(), self.theirs(10)
+        for ts, source in enumerate("abc"):
+            theirs.event(ts, **{"$source": source})
+        mine.event(1, **{"$source": "c"})
+        self.merge(mine, theirs)
+        assert [one.part for one in mine.visitor.snapshots()] == [2], "also where the other session begins later"
+
     def test_live_windows_become_one(self):
         """Decision 11: one per user and channel, due by the first arrival."""
         mine, theirs = Feed(), self.theirs(10)

@@ -100,6 +100,16 @@ def test_any_order_within_grace_gives_the_same_activities(events, channel, data)
 
 
 @settings(max_examples=100)
+@given(st.lists(happenings(st.integers(0, 3)), min_size=2, max_size=14), some_rules, st.data())
+def test_no_two_activities_have_one_key(events, channel, data):
+    """Decision 17: also where many events are equal, the store takes none for another (within grace)."""
+    order = shuffled(events + events[: len(events) // 2], data.draw(delays(events, channel)))
+    left = fold(order, channel, clock_of_the_log(order))
+    made = [create(one, "main") for one in left]
+    assert len({(one.ts_ms, one.unique_key) for one in made}) == len(made)
+
+
+@settings(max_examples=100)
 @given(days, some_rules, st.sets(st.integers(0, 13)))
 def test_batches_are_as_good_as_single_events(events, channel, sent_on):
     """Decision 8: an item of n events is n records. Gathering events for no longer than grace changes nothing."""

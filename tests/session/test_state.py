@@ -113,6 +113,20 @@ def test_pending_leaves_before_a_record_that_is_ignored():
     assert again.apply(feed.records[1]) == ()
 
 
+def test_the_number_of_the_next_part_comes_back():
+    """A restart between two equal parts does not give them one key: of what is open, and of what was on its way."""
+    feed = Feed(grace_ms=100)
+    feed.event(0, arrival=0, **{"$source": "a"})
+    feed.event(1, arrival=0, **{"$source": "b"})
+    (first,) = feed.closed(101, arrival=0)
+    assert (first.part, first.members[0].ts_ms) == (0, NOON)
+    feed.visitor = restored(feed, feed.visitor.snapshot())
+    feed.event(102, arrival=0, **{"$source": "c"})
+    second, third, _ = feed.closed(9, arrival=0, kind=RecordKind.CLOSE, channel="", event=b"", root=b"{}", weight=0)
+    assert [second.part, third.part] == [1, 2]
+    assert restored(feed, second.state).expire(0)[0] == third
+
+
 def test_a_record_that_is_missing_is_an_error():
     feed = Feed()
     feed.event(0)

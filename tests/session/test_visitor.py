@@ -245,6 +245,16 @@ class TestRoom:
         assert feed.event(-2 * GAP * MAX_OPEN - 1, arrival=MAX_OPEN) == [], "one that joins needs no room"
         assert feed.visitor.open_sessions == MAX_OPEN
 
+    def test_a_saved_state_stays_small(self):
+        """Each closing saves one, and one request can close a thousand sessions."""
+        feed = Feed(max_activity_chars=10**6)
+        for index in range(MAX_OPEN):
+            for _ in range(90):
+                feed.event(-2 * GAP * index, arrival=0)
+        closed = feed.closed(-2 * GAP * MAX_OPEN, arrival=0)
+        assert len(closed) == 1
+        assert len(closed[0].state or b"") < 20_000
+
     def test_a_live_window_finds_room_too(self):
         feed = Feed()
         for index in range(MAX_OPEN):
