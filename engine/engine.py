@@ -197,6 +197,7 @@ def _router(
         quarantine=quarantine,
         mailbox_messages=limits.mailbox_messages,
         mailbox_bytes=limits.mailbox_bytes,
+        max_closing=limits.max_unstored_activities // 4,
     )
 
 

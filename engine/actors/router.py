@@ -52,6 +52,7 @@ class Router:
         report: told of failing messages: name and error as text.
         quarantine: user points whose messages keep failing.
         mailbox_messages, mailbox_bytes: bound of each mailbox.
+        max_closing: envelopes in the chain beyond which timers wait; below the bound at which senders are refused.
     """
 
     def __init__(
@@ -66,6 +67,7 @@ class Router:
         quarantine: Quarantine[UserKey],
         mailbox_messages: int,
         mailbox_bytes: int,
+        max_closing: int = 10_000,
     ) -> None:
         self._nursery = nursery
         self._wheel = wheel
@@ -76,6 +78,7 @@ class Router:
         self._quarantine = quarantine
         self._mailbox_messages = mailbox_messages
         self._mailbox_bytes = mailbox_bytes
+        self._max_closing = max_closing
         self._entries: dict[UserKey, Entry] = {}
         self._by_datamart: dict[int, Callable[[str, int], ChannelSettings]] = {}
         # An actor spawned from inside a request would keep that request's context alive for its whole life.
@@ -183,6 +186,9 @@ class Router:
             return
         if due_ms is not None and due_ms > now_ms:
             self._wheel.schedule(entry, due_ms)
+        elif self.unstored > self._max_closing:
+            # Timers can wait a second, senders cannot: what closes now must not fill the chain up to their bound.
+            self._wheel.schedule(entry, now_ms)
         elif not entry.mailbox.offer(Expire(now_ms), 0):
             self._wheel.schedule(entry, now_ms)  # A full mailbox is not idle: the next second.
 

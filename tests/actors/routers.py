@@ -97,7 +97,9 @@ def site_at(datamart, key, version):
 
 
 @asynccontextmanager
-async def routed(*, queue=math.inf, channel_at=site_at, messages=64, size_bytes=1 << 20, failures=5):
+async def routed(
+    *, queue=math.inf, channel_at=site_at, messages=64, size_bytes=1 << 20, failures=5, max_closing=10_000
+):
     """A router whose chain takes `queue` lists."""
     entrance, inbox = trio.open_memory_channel(queue)
     async with trio.open_nursery() as nursery:
@@ -113,6 +115,7 @@ async def routed(*, queue=math.inf, channel_at=site_at, messages=64, size_bytes=
             quarantine=Quarantine(failures=failures, window_ms=60_000, hold_ms=600_000),
             mailbox_messages=messages,
             mailbox_bytes=size_bytes,
+            max_closing=max_closing,
         )
         found = Routed(router, wheel, inbox)
         found.failures = log

@@ -1,7 +1,9 @@
 """A server as its users meet it: events in by one address, activities out by the other, commands beside it."""
 
 import json
+import os
 import re
+import shlex
 import shutil
 import socket
 import subprocess
@@ -214,7 +216,13 @@ def test_a_port_that_is_taken_is_found_out_before_the_store_is_made(tmp_path: Pa
 @pytest.mark.skipif(shutil.which("curl") is None, reason="curl is not installed")
 def test_what_the_first_start_prints_works_as_it_is(tmp_path: Path):
     data = tmp_path / "new store"
-    env = {"SOJOURN_ADMIN_TOKEN": "", "SOJOURN_SITE_TOKEN": ""}
+    # As if it were installed, whether it is or not.
+    installed = tmp_path / "bin" / "sojourn"
+    installed.parent.mkdir()
+    installed.write_text(f'#!/bin/sh\nexec {shlex.join(COMMAND)} "$@"\n')
+    installed.chmod(0o755)
+    path = f"{installed.parent}{os.pathsep}{os.environ['PATH']}"
+    env = {"SOJOURN_ADMIN_TOKEN": "", "SOJOURN_SITE_TOKEN": "", "PATH": path}
     command = [*COMMAND, "serve", "--data", str(data), *FREE_PORTS]
     for start in (1, 2):
         process = subprocess.Popen(
@@ -237,8 +245,9 @@ def test_what_the_first_start_prints_works_as_it_is(tmp_path: Path):
         assert process.returncode == 0
     look = next(line for line in printed.splitlines() if "sojourn activities" in line)
     shown = subprocess.run(
-        ["sh", "-c", look.replace("sojourn ", f"{COMMAND[0]} -m gateway ", 1) + " --json"],
+        ["sh", "-c", f"{look} --json"],
         cwd=ROOT,
+        env=environment(env),
         capture_output=True,
         text=True,
         timeout=20,
