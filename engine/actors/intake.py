@@ -167,15 +167,18 @@ class Intake:
         before = self._before(draft, idempotency) if idempotency is not None else None
         if before is not None:
             return self._repeat(draft, items, before)
-        for index, item in enumerate(items):
-            try:
-                examined = examine(item, rules, arrival_ms=draft.arrival_ms, process=process)
-                self._add_item(draft, examined, step)
-            except CallerError as error:
-                if originals is None:
-                    draft.refuse(weight_of(item), error)
-                else:
-                    self._lost(draft, originals[index], error.code, str(error), weight_of(item))
+        looked_at = [_look(item, rules, arrival_ms=draft.arrival_ms, process=process) for item in items]
+        event_ids = [
+            unit.event_id for one in looked_at if isinstance(one, Examined) for unit in one.units if unit.event_id
+        ]
+        if event_ids:
+            self._seen.look_up(draft.seen, datamart=datamart, event_ids=event_ids)
+        for index, found in enumerate(looked_at):
+            error = self._add_item(draft, found, step) if isinstance(found, Examined) else found
+            if error is not None and originals is None:
+                draft.refuse(weight_of(items[index]), error)
+            elif error is not None and originals is not None:
+                self._lost(draft, originals[index], error.code, str(error), weight_of(items[index]))
             if draft.size_bytes > MAX_REQUEST_RECORD_BYTES:
                 raise CallerError(
                     f"the request makes more than {MAX_REQUEST_RECORD_BYTES} bytes of journal records; send less",
@@ -261,19 +264,23 @@ class Intake:
             )
         draft.lose(original, reason, detail, weight, wall_ms + self._bounds.dead_letter_ms)
 
-    def _add_item(self, draft: Draft, examined: Examined, step: str) -> None:
+    def _add_item(self, draft: Draft, examined: Examined, step: str) -> CallerError | None:
+        """Take an item into the draft, or say why not."""
         units = self._new_units(draft, examined.units)
         repeated = len(examined.units) - len(units)
         if repeated and not units:
             draft.repeat(repeated)
-            return
-        attached, operations = self._identities.attach(
-            draft.identities,
-            examined.identifiers,
-            datamart=draft.datamart,
-            now_ms=draft.arrival_ms,
-            sequence=draft.next_sequence(),
-        )
+            return None
+        try:
+            attached, operations = self._identities.attach(
+                draft.identities,
+                examined.identifiers,
+                datamart=draft.datamart,
+                now_ms=draft.arrival_ms,
+                sequence=draft.next_sequence(),
+            )
+        except CallerError as error:
+            return error
         draft.operations += operations
         for name, amount in attached.counts:
             draft.count(name, amount)
@@ -289,6 +296,7 @@ class Intake:
         draft.count("events_duplicate", repeated)
         draft.count(f"events_step.{step}", weight)
         draft.results.append(ItemResult("accepted", weight, uuid_text(attached.user_point)))
+        return None
 
     def _new_units(self, draft: Draft, units: tuple[Unit, ...]) -> tuple[Unit, ...]:
         if not any(unit.event_id for unit in units):
@@ -366,3 +374,10 @@ class Intake:
                 raise HotUser("this user sends faster than their events are taken")
         if new_users and self._router.live_users + new_users > self._bounds.max_live_users:
             raise Overloaded(f"{self._router.live_users} users are active", retry_after_s=10)
+
+
+def _look(item: bytes, rules: Rules, *, arrival_ms: int, process: bool) -> Examined | CallerError:
+    try:
+        return examine(item, rules, arrival_ms=arrival_ms, process=process)
+    except CallerError as error:
+        return error

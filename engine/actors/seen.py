@@ -3,6 +3,8 @@
 The look-up includes what is not yet committed, so that two copies on two connections at once are one event.
 """
 
+from collections.abc import Sequence
+
 from msgspec import Struct
 
 from engine.store.keys import SeenKind, seen_key
@@ -11,9 +13,17 @@ from engine.store.port import Db, Operation, Put, Store
 
 
 class Overlay(Struct):
-    """Keys written but not yet committed, and their rows."""
+    """What one request knows of keys.
 
-    keys: dict[bytes, SeenRow]
+    Attributes:
+        keys: written but not yet committed, and their rows.
+        read: looked up in the store already; None where there is no row.
+        events: keys of event ids, each hashed once.
+    """
+
+    keys: dict[bytes, SeenRow] = {}
+    read: dict[bytes, SeenRow | None] = {}
+    events: dict[tuple[int, str], bytes] = {}
 
 
 class SeenKeys:
@@ -31,15 +41,23 @@ class SeenKeys:
 
     def draft(self) -> Overlay:
         """A place for the keys of one request."""
-        return Overlay({})
+        return Overlay()
+
+    def look_up(self, draft: Overlay, *, datamart: int, event_ids: Sequence[str]) -> None:
+        """Read what the store knows of these event ids, all at once, for the questions that follow."""
+        keys = [self._event_key(draft, datamart, event_id) for event_id in event_ids]
+        rows = self._store.get_many(Db.SEEN, keys)
+        draft.read.update(
+            (key, None if data is None else decode_seen(data)) for key, data in zip(keys, rows, strict=True)
+        )
 
     def knows(self, draft: Overlay, *, datamart: int, event_id: str, wall_ms: int) -> bool:
         """Whether an event id was accepted before."""
-        return self._row(draft, seen_key(datamart, SeenKind.EVENT, event_id), wall_ms) is not None
+        return self._row(draft, self._event_key(draft, datamart, event_id), wall_ms) is not None
 
     def note(self, draft: Overlay, *, datamart: int, event_id: str, wall_ms: int) -> Operation:
         """Remember an event id from now on."""
-        return self._note(draft, seen_key(datamart, SeenKind.EVENT, event_id), SeenRow(wall_ms + self._keep_ms))
+        return self._note(draft, self._event_key(draft, datamart, event_id), SeenRow(wall_ms + self._keep_ms))
 
     def request(self, draft: Overlay, *, datamart: int, idempotency_key: str, wall_ms: int) -> SeenRow | None:
         """What is known of the request that an idempotency key was accepted with: its body's digest, and what of it
@@ -71,10 +89,19 @@ class SeenKeys:
 
     def _row(self, draft: Overlay, key: bytes, wall_ms: int) -> SeenRow | None:
         found = draft.keys.get(key) or self._pending.get(key)
-        if found is None:
+        if found is None and key in draft.read:
+            found = draft.read[key]
+        elif found is None:
             data = self._store.get(Db.SEEN, key)
             found = decode_seen(data) if data is not None else None
         return found if found is not None and found.expires_ms > wall_ms else None
+
+    def _event_key(self, draft: Overlay, datamart: int, event_id: str) -> bytes:
+        name = datamart, event_id
+        key = draft.events.get(name)
+        if key is None:
+            key = draft.events[name] = seen_key(datamart, SeenKind.EVENT, event_id)
+        return key
 
     def _note(self, draft: Overlay, key: bytes, row: SeenRow) -> Operation:
         draft.keys[key] = row

@@ -75,6 +75,15 @@ class LmdbStore:
         handle = self._databases[db]
         return self._environment.read(lambda txn: txn.get(key, db=handle))
 
+    def get_many(self, db: Db, keys: Sequence[bytes]) -> list[bytes | None]:
+        """As `port.Store.get_many`."""
+        if db not in self._databases:
+            return [None] * len(keys)
+        handle = self._databases[db]
+        return self._environment.read(
+            lambda txn: [txn.get(key, db=handle) if 0 < len(key) <= MAX_KEY_BYTES else None for key in keys]
+        )
+
     def page(
         self,
         db: Db,

@@ -67,6 +67,12 @@ class MemoryStore:
             self._check_open()
             return self._tables[db].rows.get(key)
 
+    def get_many(self, db: Db, keys: Sequence[bytes]) -> list[bytes | None]:
+        """As `port.Store.get_many`."""
+        with self._lock:
+            self._check_open()
+            return [self._tables[db].rows.get(key) for key in keys]
+
     def page(
         self,
         db: Db,

@@ -103,3 +103,16 @@ def test_what_was_refused_of_a_request_is_known_with_it(here):
     here.store.commit([here.note_request(draft, "k", b"body", refused)])
     found = here.seen.request(here.seen.draft(), datamart=1, idempotency_key="k", wall_ms=NOW)
     assert found.refused == refused
+
+
+@pytest.mark.parametrize("looked_up", [True, False])
+def test_looking_up_first_changes_no_answer(here, looked_up):
+    """Known, expired and new ids, and one noted in this request after it was looked up."""
+    first = here.seen.draft()
+    here.store.commit([here.note(first, "known"), here.note(first, "old", wall_ms=NOW - KEEP_MS)])
+    draft = here.seen.draft()
+    if looked_up:
+        here.seen.look_up(draft, datamart=1, event_ids=["known", "old", "new", "known"])
+    assert [here.knows(one, draft) for one in ("known", "old", "new")] == [True, False, False]
+    here.note(draft, "new")
+    assert here.knows("new", draft)

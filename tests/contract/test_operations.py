@@ -55,6 +55,13 @@ class TestPutAndDelete:
         store.commit([Put(Db.META, b"k", b"3"), Delete(Db.META, b"k")])
         assert store.get(Db.META, b"k") is None
 
+    def test_many_reads_are_as_many_single_ones(self, store):
+        store.commit([Put(Db.META, b"a", b"1"), Put(Db.META, b"b", b"2")])
+        keys = [b"b", b"none", b"a", b"b", b"", b"x" * 600]
+        assert store.get_many(Db.META, keys) == [b"2", None, b"1", b"2", None, None]
+        assert store.get_many(Db.META, keys) == [store.get(Db.META, key) for key in keys]
+        assert store.get_many(Db.META, []) == []
+
     def test_deleting_what_is_not_there_is_no_fault(self, store):
         assert store.commit([Delete(Db.STATES, state_key(1, point(1)))]) == CommitReport()
 

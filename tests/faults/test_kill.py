@@ -5,6 +5,7 @@ import os
 import random
 import subprocess
 import sys
+import tempfile
 from collections import Counter
 from contextlib import contextmanager
 from pathlib import Path
@@ -28,8 +29,14 @@ TURNS = 7
 def engine_process(directory, turn):
     """A process with an engine at work, and the lines it prints; it is killed in the end."""
     command = [sys.executable, "-m", "tests.faults.child", str(directory), str(turn)]
-    with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL) as process:
+    with (
+        tempfile.TemporaryFile() as errors,
+        subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=errors) as process,
+    ):
         try:
+            opened = process.stdout.readline()
+            errors.seek(0)
+            assert opened == b"open\n", errors.read().decode()
             yield process.stdout
         finally:
             process.kill()
@@ -38,7 +45,6 @@ def engine_process(directory, turn):
 def acknowledged_before_the_kill(directory, turn, lines):
     """Ids that an engine said were safe until it was killed, behind so many of them."""
     with engine_process(directory, turn) as output:
-        assert b"open" in output.readline()
         found = [output.readline() for _ in range(lines)]
     return [line.removeprefix(b"safe ").decode().strip() for line in found if line.startswith(b"safe ")]
 
@@ -75,7 +81,6 @@ def test_every_acknowledged_event_survives_any_number_of_kills_exactly_once(tmp_
 @pytest.mark.slow
 def test_a_second_engine_on_the_directory_is_refused_and_the_first_goes_on(tmp_path):
     with engine_process(tmp_path, 0) as output:
-        assert output.readline() == b"open\n"
 
         async def second():
             async with open_engine(settings_for(str(tmp_path))):
