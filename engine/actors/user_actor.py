@@ -19,7 +19,8 @@ import trio
 from engine.actors.mailbox import Mailbox
 from engine.model.record import Record
 from engine.pipeline.stage import Dead, Envelope
-from engine.session.closed import Closed, Member, Source
+from engine.session.closed import Closed, Source
+from engine.session.member import bare_member
 from engine.session.visitor import Visitor
 
 DRAIN: Final = 64
@@ -220,24 +221,12 @@ def _attempt(
 
 def dead_envelope(record: Record, reason: str, detail: str) -> Envelope:
     """The record on its way to the dead letters; the user's fold state stays as it is."""
-    member = Member(
-        ts_ms=record.ts_ms,
-        sequence=record.sequence,
-        arrival_ms=record.arrival_ms,
-        weight=record.weight,
-        process=record.process,
-        root=record.root,
-        event=record.event,
-        origin=None,
-        referrer="",
-        channel_version=record.channel_version,
-    )
     closed = Closed(
         source=Source.ITEM,
         datamart=record.datamart,
         user_point=record.user_point,
         sequences=(record.sequence,),
-        members=(member,),
+        members=(bare_member(record),),
         saves_state=False,
     )
     return Envelope(closed, verdict=Dead(reason, detail), stage="session")

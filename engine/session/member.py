@@ -57,6 +57,11 @@ def item_member(record: Record, channel: ChannelSettings | None) -> Member:
             origin, _ = _attributed(None, _object(event.fields().get("$properties")), channel)
             if origin is not None:
                 break
+    return bare_member(record, origin)
+
+
+def bare_member(record: Record, origin: Origin | None = None) -> Member:
+    """What a record says by itself, as it was sent; nothing in it is looked at."""
     return Member(
         ts_ms=record.ts_ms,
         sequence=record.sequence,
