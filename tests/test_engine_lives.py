@@ -161,6 +161,7 @@ async def test_close_sessions_of_one_user_and_of_nobody(store, clock):
         assert gauges(engine)["live_users"] == 1
 
 
+@pytest.mark.slow
 async def test_more_users_than_one_transaction_holds_are_asked_to_close(store, clock):
     async with engine_on(store, clock) as engine:
         await taken(engine, *(visit(number, user=f"u{number}") for number in range(1100)))

@@ -179,6 +179,13 @@ class Router:
             found = self._by_datamart[datamart] = of_datamart
         return found
 
+    def may_close(self) -> bool:
+        """Whether timers may close more now.
+
+        They can wait for the chain, senders cannot: what closes must not fill it up to the bound that they hear.
+        """
+        return self.unstored <= self._max_closing
+
     def expire(self, entry: Entry, now_ms: int) -> None:
         """The wheel found the entry due: ask its visitor, and look again later when it is not idle after all."""
         due_ms = entry.visitor.due_at()
@@ -186,9 +193,6 @@ class Router:
             return
         if due_ms is not None and due_ms > now_ms:
             self._wheel.schedule(entry, due_ms)
-        elif self.unstored > self._max_closing:
-            # Timers can wait a second, senders cannot: what closes now must not fill the chain up to their bound.
-            self._wheel.schedule(entry, now_ms)
         elif not entry.mailbox.offer(Expire(now_ms), 0):
             self._wheel.schedule(entry, now_ms)  # A full mailbox is not idle: the next second.
 

@@ -185,6 +185,7 @@ HEADS = st.fixed_dictionaries(
 )
 
 
+@pytest.mark.slow
 @given(HEADS.map(lambda fields: texts.compact(texts.Object(fields.items())).encode()) | st.binary(max_size=60))
 @example(b'{"$type":"TOUCH","$session_status":"NO_SESSION","$user_agent_id":"\\ud800"}')
 def test_any_input_is_taken_or_refused_and_what_is_taken_becomes_an_activity(sent):

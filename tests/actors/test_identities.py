@@ -185,6 +185,7 @@ REQUESTS = st.lists(
 )
 
 
+@pytest.mark.slow
 @settings(max_examples=200)
 @given(REQUESTS)
 def test_memory_changes_no_answer(requests):

@@ -77,27 +77,3 @@ async def test_a_record_that_fails_at_a_delivery_dies_alone(monkeypatch):
         later = world.deliver()
         await wait_all_tasks_blocked()
         assert world.open_in() == [(first.sequence, later.sequence)]
-
-
-async def test_timers_wait_while_the_chain_is_full_and_senders_do_not():
-    async with routed(queue=0, max_closing=3) as world:
-        for user in range(10):
-            world.deliver(user)
-        await wait_all_tasks_blocked()
-        for _ in range(20):
-            world.pass_ms(GAP + 1 if not world.router.unstored else 1000)
-            await wait_all_tasks_blocked()
-            assert world.router.unstored <= 10
-            assert world.router.has_room((1, point(99)), 100)
-            if world.router.unstored > 3:
-                break
-        held = world.router.unstored
-        world.pass_ms(2000)
-        await wait_all_tasks_blocked()
-        assert world.router.unstored == held  # Nothing more closes until the chain has moved.
-        while world.router.live_users:
-            world.take(1)
-            world.pass_ms(1000)
-            await wait_all_tasks_blocked()
-        world.take()
-        assert len(world.envelopes) == 10

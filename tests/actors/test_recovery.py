@@ -244,6 +244,7 @@ def stories(draw):
     return records
 
 
+@pytest.mark.slow
 @settings(max_examples=150)
 @given(stories(), st.integers(0, 20), st.integers(0, 20), st.integers(1, 4))
 def test_what_arrives_while_recovery_reads_comes_in_its_place(records, before, behind, page):

@@ -340,6 +340,7 @@ COMMANDS = st.lists(
 )
 
 
+@pytest.mark.slow
 @given(commands=COMMANDS, queue=st.sampled_from([0, 1, math.inf]))
 @settings(max_examples=200)
 def test_every_record_is_handed_over_once_or_open_once(commands, queue):

@@ -35,6 +35,7 @@ def raw_fields(members):
     return {key: Raw(compact(value).encode()) for key, value in members}
 
 
+@pytest.mark.slow
 @given(ROOTS, EVENTS)
 def test_the_size_is_that_of_the_compact_json_without_null_fields(root, events):
     members, origin = root
@@ -53,6 +54,7 @@ def test_the_size_is_that_of_the_compact_json_without_null_fields(root, events):
     assert measure(raw_fields((*counted, ("$events", [1, 2]))), [compact(body).encode() for body in bodies]) == expected
 
 
+@pytest.mark.slow
 @given(texts.OBJECTS)
 def test_the_size_agrees_with_python_where_there_is_no_null(members):
     """The same once more with nothing of our own but the standard library."""
@@ -75,6 +77,7 @@ def an_event(**members):
     return event_from(compact(Object({"$ts": Number(5), "$event_name": "buy", **members}.items())).encode())
 
 
+@pytest.mark.slow
 @given(extras=texts.OBJECTS, location=st.none() | texts.OBJECTS, origin=st.none() | texts.OBJECTS, event=texts.OBJECTS)
 def test_custom_values_at_every_level_come_back_exactly(extras, location, origin, event):
     activity = an_activity(

@@ -18,6 +18,7 @@ def sent(text):
     return decode(sent_decoder, text)
 
 
+@pytest.mark.slow
 @given(TIMES, texts.OBJECTS, texts.OBJECTS)
 def test_an_event_is_its_head_and_its_bytes(ts_ms, properties, others):
     members = texts.Object([("$event_name", "buy"), ("$ts", texts.Number(ts_ms)), ("$properties", properties), *others])
@@ -33,6 +34,7 @@ def test_an_event_without_properties_has_none(body):
     assert event_from(body).properties() == {}
 
 
+@pytest.mark.slow
 @given(TIMES, texts.OBJECTS, st.none() | TIMES)
 def test_a_time_is_put_in_and_nothing_else_changes(ts_ms, others, before_ms):
     members = [("$event_name", "buy"), *others]

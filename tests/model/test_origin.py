@@ -31,6 +31,7 @@ def fields(**values):
     return {name: Raw(texts.compact(value).encode()) for name, value in values.items()}
 
 
+@pytest.mark.slow
 @given(texts.OBJECTS, st.dictionaries(st.sampled_from(ORIGIN_FIELDS), texts.SCALARS))
 def test_all_that_is_said_stays_as_it_is(custom, documented):
     sent = {**fields(**documented), **{key: Raw(texts.compact(value).encode()) for key, value in custom}}
