@@ -247,7 +247,7 @@ async def _recover_and_reap(recovery: Recovery, router: Router, wheel: Wheel[Ent
         log(
             "recovered", level, records=found.records, states=found.states, orphans=found.orphans, damaged=found.damaged
         )
-    await reap(wheel, clock, router.expire, failed=router.expire_failed, may_expire=router.may_close)
+    await reap(wheel, clock, router.expire, failed=router.expire_failed, room=router.room_to_close)
 
 
 def _stand_aside(token: trio.lowlevel.TrioToken, placed: threading.Event) -> None:

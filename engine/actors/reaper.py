@@ -4,7 +4,7 @@ It sleeps until the next second in which somebody is due, and no longer; when ma
 slices, so that a hundred thousand sessions that end together delay no request by more than one slice.
 """
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from functools import partial
 from typing import Final
 
@@ -16,9 +16,6 @@ from engine.clock import Clock
 SLICE: Final = 200
 """Entries between two checkpoints: a stall of a few ms, where all 100,000 in one step were 1.2 s."""
 
-PAUSE_S: Final = 0.02
-"""How long the wheel stands still before it asks again: what a full chain stores meanwhile is about one slice."""
-
 RETRY_MS: Final = 60_000
 """An entry whose expiry failed is tried again after this; until then its events still come and go."""
 
@@ -29,7 +26,7 @@ async def reap(
     expire: Callable[[E, int], None],
     *,
     failed: Callable[[E, str], None],
-    may_expire: Callable[[], bool] = lambda: True,
+    room: Callable[[], Awaitable[None]] | None = None,
 ) -> None:
     """Turn the wheel until cancelled.
 
@@ -39,13 +36,12 @@ async def reap(
         expire: called with each due entry and the time it was found due, ms. Synchronous. It schedules the entry
             again if it is to be looked at again; when it cannot act now (a full mailbox), it schedules it for now,
             which means the next second.
-        may_expire: asked before each slice; while it says no, the wheel stands still.
+        room: awaited before each slice; until it returns, the wheel stands still.
         failed: told of an entry whose `expire` raised, with the error as text; its neighbours are not affected.
     """
     while True:
-        if not may_expire():
-            await trio.sleep(PAUSE_S)
-            continue
+        if room is not None:
+            await room()
         now_ms = clock.now_ms()
         for entry in (due := wheel.pop_due(now_ms, SLICE)):
             try:

@@ -79,6 +79,7 @@ class Router:
         self._mailbox_messages = mailbox_messages
         self._mailbox_bytes = mailbox_bytes
         self._max_closing = max_closing
+        self._settled = trio.lowlevel.ParkingLot()
         self._entries: dict[UserKey, Entry] = {}
         self._by_datamart: dict[int, Callable[[str, int], ChannelSettings]] = {}
         # An actor spawned from inside a request would keep that request's context alive for its whole life.
@@ -179,12 +180,13 @@ class Router:
             found = self._by_datamart[datamart] = of_datamart
         return found
 
-    def may_close(self) -> bool:
-        """Whether timers may close more now.
+    async def room_to_close(self) -> None:
+        """Return when timers may close more.
 
         They can wait for the chain, senders cannot: what closes must not fill it up to the bound that they hear.
         """
-        return self.unstored <= self._max_closing
+        while self.unstored > self._max_closing:
+            await self._settled.park()
 
     def expire(self, entry: Entry, now_ms: int) -> None:
         """The wheel found the entry due: ask its visitor, and look again later when it is not idle after all."""
@@ -237,6 +239,7 @@ class Router:
     def settled(self, envelopes: Sequence[Envelope]) -> None:
         """These envelopes are stored, or are what else became of them."""
         self.unstored -= len(envelopes)
+        self._settled.unpark_all()
         for envelope in envelopes:
             key = _key_of(envelope)
             of_user = self._leaving.get(key)
