@@ -26,7 +26,12 @@ class Reply:
     body: bytes = b""
 
 
-def json_reply(value: Any, *, status: int = 200, headers: tuple[tuple[str, str], ...] = ()) -> Reply:  # noqa: ANN401
+def json_reply(
+    value: Any,  # noqa: ANN401 - any JSON value is meant
+    *,
+    status: int = 200,
+    headers: tuple[tuple[str, str], ...] = (),
+) -> Reply:
     """A reply with this value as JSON; `msgspec.Raw` in it is written as it is."""
     return Reply(status, (JSON, *headers), _encoder.encode(value))
 

@@ -1,5 +1,6 @@
 """Who applies a record: the delivery when the actor is idle, the actor when anything waits; the order is one."""
 
+import trio
 from trio.testing import wait_all_tasks_blocked
 
 from tests.actors.routers import point, routed
@@ -77,3 +78,26 @@ async def test_a_record_that_fails_at_a_delivery_dies_alone(monkeypatch):
         later = world.deliver()
         await wait_all_tasks_blocked()
         assert world.open_in() == [(first.sequence, later.sequence)]
+
+
+async def test_timers_have_room_again_when_the_chain_has_moved():
+    async with routed(queue=0, max_closing=2) as world, trio.open_nursery() as nursery:
+        for user in range(3):
+            world.deliver(user)
+        await wait_all_tasks_blocked()
+        await world.router.room_to_close()
+        world.pass_ms(GAP + 1000)
+        await wait_all_tasks_blocked()
+        assert world.router.unstored == 3
+        told = []
+
+        async def wait():
+            await world.router.room_to_close()
+            told.append(world.router.unstored)
+
+        nursery.start_soon(wait)
+        await wait_all_tasks_blocked()
+        assert told == []
+        world.take(1)
+        await wait_all_tasks_blocked()
+        assert told == [2]
