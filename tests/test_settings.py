@@ -23,6 +23,7 @@ from engine.settings import (
 )
 
 DEFAULT = Settings()
+TRACKER_KEY = "5c6b1c6e-6a55-4b7c-9a15-0d8f0f3a9d11"
 
 
 @pytest.fixture
@@ -202,6 +203,26 @@ def test_the_first_tokens_come_from_the_environment(file):
         ),
         ("[[datamart]]\nid = 1\n[[datamart.channel]]\nname = 'x'", "datamart[0].channel[0]", "`id`"),
         ("[[datamart]]\nname = 'x'", "datamart[0]", "missing required field `id`"),
+        (
+            "[[datamart]]\nid = 1\n[[datamart.channel]]\nid = 'a'\ntracker_key = 'x'",
+            "datamart[0].channel[0].tracker_key",
+            "allowed: text of at most 47",
+        ),
+        (
+            "[[datamart]]\nid = 1\n[[datamart.signing_key]]\nid = 'k'\nsecret = 'short'",
+            "datamart[0].signing_key[0].secret",
+            "allowed: text of 16 to 255 characters",
+        ),
+        (
+            "[[datamart]]\nid = 1\nredirect_hosts = ['']",
+            "datamart[0].redirect_hosts[0]",
+            "allowed: a list, each text of at most",
+        ),
+        (
+            "[[datamart]]\nid = 1\nredirect_hosts = ['.com']",
+            "datamart[0].redirect_hosts[0]",
+            "matches",
+        ),
         ("[storage]\nmap_size_bytes = 1_000_000\nmax_map_size_bytes = 100_000", "storage", "less than map_size_bytes"),
     ],
 )
@@ -224,6 +245,29 @@ def test_a_mistake_is_named_with_its_place_and_what_is_allowed(file, text, key, 
         ("[[datamart]]\nid = 1\ntoken = 't'\n[[datamart.channel]]\nid = 'a'\ntoken = 't'", "a token is given twice"),
         ("[api]\nadmin_token = 't'\n[[datamart]]\nid = 1\ntoken = 't'", "a token is given twice"),
         ("[collect]\nport = 8081", "collect and api need different ports"),
+        (
+            "[[datamart]]\nid = 1\ntoken = 't'\n[[datamart.compartment]]\nid = 'a'\ntoken = 't'",
+            "a token is given twice",
+        ),
+        (
+            "[[datamart]]\nid = 1\n[[datamart.compartment]]\nid = 'a'\n[[datamart.compartment]]\nid = 'a'",
+            "compartment 1/a is declared twice",
+        ),
+        (
+            f"[[datamart]]\nid = 1\n[[datamart.channel]]\nid = 'a'\ntracker_key = '{TRACKER_KEY}'\n"
+            f"[[datamart.channel]]\nid = 'b'\ntracker_key = '{TRACKER_KEY.upper()}'",
+            f"tracker_key {TRACKER_KEY} is declared twice",
+        ),
+        (
+            "[[datamart]]\nid = 1\n[[datamart.signing_key]]\nid = 'k'\nsecret = 'sixteen letters!'\n"
+            "[[datamart]]\nid = 2\n[[datamart.signing_key]]\nid = 'k'\nsecret = 'sixteen letters?'",
+            "signing_key k is declared twice",
+        ),
+        (
+            "[[datamart]]\nid = 1\n[[datamart.channel]]\nid = '1'\n"
+            "[[datamart.signing_key]]\nid = 'k'\nsecret = 'sixteen letters!'\nchannel = 'app:1'",
+            "signing_key k: datamart 1 declares no channel app:1",
+        ),
     ],
 )
 def test_what_contradicts_itself_is_refused(file, text, told):
@@ -265,8 +309,43 @@ def test_a_mistake_in_the_environment_names_the_variable(name, value, told):
     assert name in message
 
 
-def test_a_secret_is_never_in_a_message():
+def test_a_secret_is_never_in_a_message(file):
     assert "s p" not in refusal(None, {"SOJOURN_ADMIN_TOKEN": "s p"})
+    path = file("[[datamart]]\nid = 1\n[[datamart.signing_key]]\nid = 'k'\nsecret = 'sssshort'")
+    assert "sssshort" not in refusal(path, {})
+
+
+def test_an_application_has_a_key_to_sign_with_and_a_key_in_addresses(file):
+    path = file(
+        f"""
+        [[datamart]]
+        id = 1
+        redirect_hosts = ["partner.example"]
+        [[datamart.channel]]
+        id = "1"
+        kind = "MOBILE_APPLICATION"
+        tracker_key = "{{{TRACKER_KEY.upper()}}}"
+        [[datamart.signing_key]]
+        id = "k"
+        secret = "sixteen letters!"
+        channel = "app:1"
+        [[datamart.compartment]]
+        id = "shop"
+        """
+    )
+    settings = load_settings(path, {"SOJOURN_LOG__LEVEL": "debug"})
+    (datamart,) = settings.datamarts
+    assert [one.tracker_key for one in settings.declared_channels()] == [TRACKER_KEY]
+    assert [(one.id, one.secret, one.channel) for one in datamart.signing_keys] == [("k", "sixteen letters!", "app:1")]
+    assert "sixteen" not in repr(settings)
+    assert datamart.redirect_hosts == ("partner.example",)
+    assert [one.id for one in datamart.compartments] == ["shop"]
+
+
+def test_the_reference_shows_what_is_in_no_default():
+    lines = settings_reference().splitlines()
+    for shown in ("# [[datamart.signing_key]]", "# secret =", "# [[datamart.compartment]]", 'tracker_key = ""'):
+        assert shown in lines
 
 
 @pytest.mark.parametrize(("content", "told"), [(b"[session", "not a TOML file"), (b"\xff", "not a TOML file")])

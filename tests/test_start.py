@@ -1,14 +1,25 @@
 """A start: definitions and tokens as the settings say, what is kept stays, and only the difference is written."""
 
+from uuid import UUID
+
 import pytest
 from msgspec import structs
 
 from engine.definitions.access import Scope
+from engine.definitions.rows import channel_row
 from engine.errors import BadSettings, StoreBroken, StoreFull
-from engine.settings import ApiSettings, ChannelDeclaration, DatamartSettings, SessionSettings, Settings
+from engine.settings import (
+    ApiSettings,
+    ChannelDeclaration,
+    CompartmentDeclaration,
+    DatamartSettings,
+    SessionSettings,
+    Settings,
+    SigningKeyDeclaration,
+)
 from engine.start import prepare, rules_of
 from engine.store.memory import MemoryStore
-from engine.store.port import Db
+from engine.store.port import Db, Put
 from tests.contract.harness import rows
 from tests.engines import HandClock
 
@@ -48,6 +59,39 @@ def test_tokens_are_kept_as_hashes_and_public_ones_are_not_secret():
     everything = b"".join(key + value for db in Db for key, value in rows(store, db))
     assert found.new_admin_token.encode() not in everything
     assert found.registry.first_site(1).token.encode() in everything
+
+
+def test_a_signing_key_is_in_memory_only():
+    store = MemoryStore()
+    key = SigningKeyDeclaration(id="k", secret="never in the store", channel="site:1")
+    found = start(store, datamarts=shop(ChannelDeclaration(id="1"), signing_keys=(key,)))
+    assert found.registry.signing_key("k").secret == "never in the store"
+    assert found.registry.signing_key("k").datamart == 1
+    assert b"never" not in b"".join(key + value for db in Db for key, value in rows(store, db))
+    assert start(store).registry.signing_key("k") is None
+
+
+def test_tracker_keys_are_made_once_also_for_a_store_from_before_there_were_any():
+    store = MemoryStore()
+    first = start(store).registry.first_site(1)
+    assert UUID(first.tracker_key).version == 4
+    old = structs.replace(first, tracker_key="")
+    store.commit([Put(Db.DEFINITIONS, *channel_row(old))])
+    found = start(store).registry
+    assert found.channel_at(1, "site:1", 1) == old
+    assert found.first_site(1).version == 2
+    assert found.by_tracker_key(found.first_site(1).tracker_key) == found.first_site(1)
+    assert start(store).registry.first_site(1) == found.first_site(1)
+
+
+def test_compartments_and_redirect_hosts_are_as_declared():
+    store = MemoryStore()
+    declared = shop(compartments=(CompartmentDeclaration(id="shop"),), redirect_hosts=("Partner.example",))
+    found = start(store, datamarts=declared).registry
+    (compartment,) = found.datamart(1).compartments
+    assert found.compartment_by_token(1, compartment.token) == "shop"
+    assert found.redirect_hosts(1) == {"partner.example"}
+    assert start(store, datamarts=declared).registry.datamart(1) == found.datamart(1)
 
 
 def test_a_given_admin_token_replaces_the_first_one():

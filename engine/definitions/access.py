@@ -9,6 +9,7 @@ import hashlib
 import hmac
 from collections.abc import Callable, Iterable
 from enum import StrEnum
+from functools import lru_cache
 from typing import Final
 
 from msgspec import Struct
@@ -17,6 +18,9 @@ from engine.definitions.registry import Registry
 
 MAX_TOKEN_CHARS: Final = 512
 """Longer ones are no token, and are not hashed to find out."""
+
+MAX_REMEMBERED: Final = 1024
+"""Tokens whose access is remembered as long as the keyring lives: senders use one for millions of requests."""
 
 FIRST_TOKEN: Final = "first"
 """Name of the admin token that the settings give or the first start makes; there is one of them."""
@@ -81,6 +85,7 @@ class Keyring:
     def __init__(self, tokens: Iterable[ApiToken], registry: Registry) -> None:
         self._tokens = tuple(tokens)
         self._registry = registry
+        self._allowed: dict[tuple[str, str, int | None], Access] = {}
 
     def find(self, token: str) -> Access | None:
         """What this token allows; None for one that is not known."""
@@ -100,8 +105,16 @@ class Keyring:
 
     def authorize(self, token: str, *, scope: Scope | str, datamart: int | None) -> Access | None:
         """The caller's access when the token allows this; None when it does not, or is not known."""
+        found = self._allowed.get((token, scope, datamart))
+        if found is not None:
+            return found
         access = self.find(token)
-        return access if access and access.allows(scope, datamart) else None
+        if access is None or not access.allows(scope, datamart):
+            return None
+        if len(self._allowed) >= MAX_REMEMBERED:
+            self._allowed.clear()
+        self._allowed[token, scope, datamart] = access
+        return access
 
 
 def hash_token(token: str) -> bytes:
@@ -109,6 +122,7 @@ def hash_token(token: str) -> bytes:
     return hashlib.sha256(token.encode("utf-8", "surrogatepass")).digest()
 
 
+@lru_cache(MAX_REMEMBERED)
 def parse_authorization(header: str) -> str | None:
     """The token of an `Authorization` header: `<token>`, `api:<token>` or `Bearer <token>`; None for anything else."""
     text = header.strip()

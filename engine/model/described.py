@@ -11,7 +11,7 @@ from difflib import get_close_matches
 from inspect import cleandoc
 from typing import Any, Final, TypeVar
 
-from msgspec import Struct, ValidationError, convert, inspect
+from msgspec import NODEFAULT, Struct, ValidationError, convert, inspect
 
 from engine.errors import BadSettings
 from engine.model.wire import encode
@@ -60,7 +60,10 @@ def is_text(struct: type[Struct], key: str) -> bool:
 
 
 def as_toml(value: Struct) -> str:
-    """`value` as a TOML file: every key with its reason, what is allowed, and its value."""
+    """`value` as a TOML file: every key with its reason, what is allowed, and its value.
+
+    An empty array of tables shows what a row of it could say, commented out.
+    """
     return "\n".join(_table(value, "", "")).strip() + "\n"
 
 
@@ -70,21 +73,44 @@ def _table(value: Struct, path: str, header: str) -> Iterator[str]:
     if header:
         yield header
     tables: list[tuple[str, str, Struct]] = []
+    examples: list[tuple[str, type[Struct]]] = []
     for one in _fields(struct):
         held = getattr(value, one.name)
         dotted = path + one.encode_name
-        if _table_type(one.type) is None:
+        table = _table_type(one.type)
+        if table is None:
             yield ""
-            yield from _comment(_description(one.type))
-            yield from _comment(f"Allowed: {_allowed(_plain(one.type))}.")
+            yield from _reasons(one)
             yield f"# {one.encode_name} =" if held is None else f"{one.encode_name} = {_toml(held)}"
         elif _is_array(one.type):
             tables.extend((dotted, f"[[{dotted}]]", row) for row in held)
+            if not held:
+                examples.append((dotted, table))
         else:
             tables.append((dotted, f"[{dotted}]", held))
     for dotted, its_header, row in tables:
         yield from ("", "")
         yield from _table(row, f"{dotted}.", its_header)
+    for dotted, table in examples:
+        yield from ("", "")
+        yield from _example(table, dotted)
+
+
+def _example(struct: type[Struct], path: str) -> Iterator[str]:
+    """A row of an array of tables that has none: its keys, their reasons and their defaults, all commented out."""
+    yield from _comment(cleandoc(struct.__doc__ or ""))
+    yield f"# [[{path}]]"
+    for one in _fields(struct):
+        if _table_type(one.type) is None:
+            yield ""
+            yield from _reasons(one)
+            default = None if one.default is NODEFAULT else one.default
+            yield f"# {one.encode_name} ={'' if default is None else f' {_toml(default)}'}"
+
+
+def _reasons(one: inspect.Field) -> Iterator[str]:
+    yield from _comment(_description(one.type))
+    yield from _comment(f"Allowed: {_allowed(_plain(one.type))}.")
 
 
 def _comment(text: str) -> Iterator[str]:
@@ -123,9 +149,10 @@ def _allowed(kind: inspect.Type) -> str:
             return f"a number from {_number(low)} to {_number(high)}"
         case inspect.LiteralType(values=values):
             return " or ".join(encode(value).decode() for value in values)
-        case inspect.StrType(max_length=longest, pattern=pattern):
+        case inspect.StrType(min_length=shortest, max_length=longest, pattern=pattern):
             shape = f" that matches {pattern}" if pattern else ""
-            return f"text of at most {longest} characters{shape}" if longest else f"text{shape}"
+            least = f"{shortest} to " if shortest and shortest > 1 else "at most "
+            return f"text of {least}{longest} characters{shape}" if longest else f"text{shape}"
         case inspect.VarTupleType(item_type=item):
             return f"a list, each {_allowed(_plain(item))}"
         case inspect.UnionType(types=types):

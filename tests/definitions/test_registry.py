@@ -3,24 +3,27 @@
 import pytest
 from msgspec import structs
 
-from engine.definitions.datamart import Datamart
+from engine.definitions.datamart import Compartment, Datamart
 from engine.definitions.registry import PublicToken, Registry, settle
+from engine.definitions.signing import SigningKey
 from engine.errors import BadSettings
 from engine.model.channel import ChannelSettings
-from tests.definitions.tokens import counting_tokens
+from tests.definitions.tokens import counting_keys, counting_tokens
 
 SITE = ChannelSettings(datamart=1, kind="SITE", id="1")
 APP = ChannelSettings(datamart=1, kind="MOBILE_APPLICATION", id="1")
 DATAMART = Datamart(id=1)
 
 
-def settled(declared_channels, stored=None, datamarts=(DATAMART,), new_token=None):
+def settled(declared_channels, stored=None, datamarts=(DATAMART,), new_token=None, signing_keys=()):
     return settle(
         stored_datamarts=[] if stored is None else stored.registry.datamarts(),
         stored_channels=[] if stored is None else stored.channels,
         declared_datamarts=datamarts,
         declared_channels=declared_channels,
+        signing_keys=signing_keys,
         new_token=new_token or counting_tokens(),
+        new_tracker_key=counting_keys(),
     )
 
 
@@ -102,3 +105,66 @@ def test_a_token_of_a_removed_channel_may_be_given_again():
     first = settled([structs.replace(SITE, token="s")])
     registry = settled([structs.replace(APP, token="s")], first).registry
     assert registry.by_token("s").channel.key == "app:1"
+
+
+KEY = "5c6b1c6e-6a55-4b7c-9a15-0d8f0f3a9d11"
+
+
+@pytest.mark.parametrize("written", [KEY, KEY.upper(), KEY.replace("-", ""), f"{{{KEY}}}", f"urn:uuid:{KEY}"])
+def test_a_tracker_key_is_found_however_it_is_written(written):
+    registry = settled([structs.replace(SITE, tracker_key=KEY), APP]).registry
+    assert registry.by_tracker_key(written) == registry.channel(1, "site:1")
+
+
+@pytest.mark.parametrize(
+    "written", ["", "x", KEY[:-1], KEY.replace("5", "\N{FULLWIDTH DIGIT FIVE}", 1), f"0x{KEY[2:]}"]
+)
+def test_what_is_no_tracker_key_is_nobodys(written):
+    assert settled([structs.replace(SITE, tracker_key=KEY)]).registry.by_tracker_key(written) is None
+
+
+def test_a_tracker_key_belongs_to_one_channel_that_takes_events():
+    site, app = structs.replace(SITE, tracker_key=KEY), structs.replace(APP, tracker_key=KEY)
+    with pytest.raises(BadSettings, match="channel app:1 of datamart 1 and channel site:1 of datamart 1 have the same"):
+        settled([site, app])
+    again = structs.replace(app, token="a")
+    assert settled([again], settled([site])).registry.by_tracker_key(KEY).key == "app:1"
+
+
+def test_compartments_are_known_by_their_tokens():
+    shop = Datamart(id=1, compartments=(Compartment(id="shop", token="s"), Compartment(id="club", token="c")))
+    registry = settled([], datamarts=[shop]).registry
+    assert registry.compartment_by_token(1, "s") == "shop"
+    assert registry.compartment_by_token(1, "") is None
+    assert registry.compartment_by_token(2, "s") is None
+    with pytest.raises(BadSettings, match="compartments club and shop of datamart 1 have the same token"):
+        settled(
+            [], datamarts=[Datamart(id=1, compartments=tuple(structs.replace(x, token="t") for x in shop.compartments))]
+        )
+
+
+def test_a_removed_compartment_is_nobodys():
+    shop = Datamart(id=1, compartments=(Compartment(id="shop", token="s"),))
+    registry = settled([], settled([], datamarts=[shop])).registry
+    assert registry.compartment_by_token(1, "s") is None
+    assert registry.datamart(1).compartments[0].removed
+
+
+def test_signing_keys_are_known_by_their_ids_and_kept_nowhere():
+    key = SigningKey(id="k", secret="never shown", datamart=1, channel="app:1")
+    found = settled([APP], signing_keys=[key])
+    assert found.registry.signing_key("k") == key
+    assert found.registry.signing_key("l") is None
+    assert "never" not in repr(key) + repr(found.datamarts) + repr(found.channels)
+    with pytest.raises(BadSettings, match="two signing keys have the id k"):
+        settled([APP], signing_keys=[key, structs.replace(key, secret="x")])
+
+
+def test_clicks_may_lead_to_declared_hosts_and_the_sites_own():
+    site = structs.replace(SITE, domain="Shop.example", aliases=("shop.test",))
+    other = structs.replace(SITE, datamart=2, domain="other.example")
+    datamarts = [Datamart(id=1, redirect_hosts=("partner.example",)), Datamart(id=2)]
+    registry = settled([site, other], datamarts=datamarts).registry
+    assert registry.redirect_hosts(1) == {"partner.example", "shop.example", "shop.test"}
+    assert registry.redirect_hosts(2) == {"other.example"}
+    assert registry.redirect_hosts(3) == frozenset()

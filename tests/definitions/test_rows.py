@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from engine.definitions import rows
 from engine.definitions.access import ApiToken, Scope, hash_token
-from engine.definitions.datamart import Datamart
+from engine.definitions.datamart import Compartment, Datamart
 from engine.model.channel import ChannelSettings
 from engine.model.limits import MAX_DATAMART
 
@@ -36,7 +36,20 @@ def test_a_channel_comes_back_and_its_versions_stand_in_order(one, other):
         assert (key < other_key) == (one.version < other.version)
 
 
-@given(st.builds(Datamart, id=DATAMARTS, name=TEXTS, default_compartment=TEXTS, token=TEXTS))
+COMPARTMENTS = st.builds(Compartment, id=TEXTS, name=TEXTS, token=TEXTS, removed=st.booleans())
+
+
+@given(
+    st.builds(
+        Datamart,
+        id=DATAMARTS,
+        name=TEXTS,
+        default_compartment=TEXTS,
+        token=TEXTS,
+        compartments=st.lists(COMPARTMENTS, max_size=3).map(tuple),
+        redirect_hosts=st.lists(TEXTS, max_size=3).map(tuple),
+    )
+)
 def test_a_datamart_comes_back(datamart):
     key, value = rows.datamart_row(datamart)
     assert rows.read_datamart(value) == datamart
@@ -53,6 +66,11 @@ def test_a_token_comes_back_and_the_secret_is_not_in_its_row():
 
 def test_a_field_that_is_not_known_yet_does_not_hinder_reading():
     assert rows.read_datamart(b'{"id":3,"colour":"blue"}') == Datamart(id=3)
+
+
+def test_a_channel_from_before_there_were_tracker_keys_is_read():
+    old = b'{"datamart":1,"kind":"SITE","id":"1","version":4,"token":"t","gap_ms":5}'
+    assert rows.read_channel(old) == ChannelSettings(datamart=1, kind="SITE", id="1", version=4, token="t", gap_ms=5)
 
 
 @pytest.mark.parametrize("read", [rows.read_datamart, rows.read_channel, rows.read_token])
