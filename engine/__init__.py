@@ -9,6 +9,8 @@ from engine.actors.examine import split_items
 from engine.actors.receipt import Idempotency, ItemError, ItemResult, Original, Receipt
 from engine.clock import Clock, EventClock, SystemClock
 from engine.definitions.access import Access, parse_authorization
+from engine.definitions.registry import PublicToken
+from engine.definitions.signing import SigningKey
 from engine.engine import open_engine
 from engine.errors import (
     ActorFailed,
@@ -32,7 +34,7 @@ from engine.model.channel import ChannelSettings
 from engine.observe import configure_logging, log
 from engine.reader import DeadLetter, Reader, open_reader
 from engine.selector import Condition, Filters, Selector
-from engine.settings import Settings, load_settings, settings_reference
+from engine.settings import CollectSettings, RateSettings, Settings, VisitorSettings, load_settings, settings_reference
 from engine.store.memory import MemoryStore
 
 __all__ = [
@@ -44,6 +46,7 @@ __all__ = [
     "ChannelSettings",
     "Clock",
     "Closing",
+    "CollectSettings",
     "Condition",
     "DeadLetter",
     "Engine",
@@ -57,12 +60,15 @@ __all__ = [
     "MemoryStore",
     "Original",
     "Overloaded",
+    "PublicToken",
+    "RateSettings",
     "Reader",
     "Readiness",
     "Receipt",
     "SchemaTooNew",
     "Selector",
     "Settings",
+    "SigningKey",
     "SojournError",
     "StoreBroken",
     "StoreFull",
@@ -70,6 +76,7 @@ __all__ = [
     "StoreMissing",
     "SystemClock",
     "Unavailable",
+    "VisitorSettings",
     "configure_logging",
     "load_settings",
     "log",

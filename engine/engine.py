@@ -7,7 +7,6 @@ run empty, commit, sync, close. Each step has a budget; what is not through stay
 finds it. Open sessions are not closed by a stop.
 """
 
-import threading
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from functools import partial
@@ -15,11 +14,13 @@ from functools import partial
 import trio
 
 from engine.actors.arrivals import ArrivalClock
+from engine.actors.facts import Facts
 from engine.actors.identities import Identities
-from engine.actors.intake import Bounds, Intake
+from engine.actors.intake import Intake
 from engine.actors.janitor import sweep
 from engine.actors.reaper import reap
 from engine.actors.recovery import Recovery
+from engine.actors.room import Bounds
 from engine.actors.router import Router
 from engine.actors.seen import SeenKeys
 from engine.actors.settling import Settling
@@ -73,7 +74,6 @@ async def open_engine(
     own: LmdbStore | None = None
     if store is None:
         own = store = await trio.to_thread.run_sync(LmdbStore.open, settings.storage)
-        own.stand_aside = partial(_stand_aside, trio.lowlevel.current_trio_token())
     try:
         with GcPauses() as pauses:
             async with _assembled(settings, clock, store, pauses) as engine:
@@ -105,13 +105,21 @@ async def _assembled(settings: Settings, clock: Clock, store: Store, pauses: GcP
     reader = Reader(store, clock.wall_ms)
     last_sequence, last_arrival_ms = await trio.to_thread.run_sync(reader.last_place)
     arrivals = ArrivalClock(clock, last_arrival_ms)
-    writer = Writer(store, report=_report_store, max_pending_bytes=settings.limits.max_pending_write_bytes)
-    settling = Settling(reader.in_journal)
+    writer = Writer(
+        store,
+        report=_report_store,
+        max_pending_bytes=settings.limits.max_pending_write_bytes,
+        stand_aside_s=STAND_ASIDE_S if isinstance(store, LmdbStore) else 0.0,
+    )
+    if isinstance(store, LmdbStore):
+        store.on_placed = writer.placed
+    facts = Facts(store)
+    settling = Settling(reader.in_journal, facts)
     actors = settings.actors
     async with trio.open_nursery() as outer:
         outer.start_soon(_permanent(settings, "writer", writer.run), name="writer")
         async with trio.open_nursery() as stages:
-            entrance, chain = _start_chain(settings, clock, definitions, writer, settling, stages)
+            entrance, chain = _start_chain(settings, clock, definitions, facts, writer, settling, stages)
             async with trio.open_nursery() as users:
                 wheel: Wheel[Entry] = Wheel()
                 router = _router(settings, clock, definitions, users, wheel, entrance)
@@ -155,6 +163,7 @@ def _start_chain(
     settings: Settings,
     clock: Clock,
     definitions: Definitions,
+    facts: Facts,
     writer: Writer,
     settling: Settling,
     nursery: trio.Nursery,
@@ -163,12 +172,17 @@ def _start_chain(
     lists = settings.actors.stage_queue_lists
     entrance, inbox = trio.open_memory_channel[list[Envelope]](lists)
     chain: list[StageActor] = []
-    for step in build_chain(definitions.default_compartment):
+    for step in build_chain(definitions.default_compartment, facts.context):
         outbox, next_inbox = trio.open_memory_channel[list[Envelope]](lists)
-        chain.append(StageActor(step.name, step.run, inbox, outbox))
+        chain.append(StageActor(step.name, step.run, inbox, outbox, step.merge))
         inbox = next_inbox
+
+    def again(envelope: Envelope) -> None:
+        for stage in chain:
+            stage.look(envelope)
+
     settler = Settler(clock.wall_ms, settings.storage.dead_letter_days * MS_PER_DAY)
-    storing = StoreActor(inbox, writer, settler, settling.settled)
+    storing = StoreActor(inbox, writer, settler, settling.settled, again)
     for stage in chain:
         nursery.start_soon(_permanent(settings, stage.name, stage.run), name=stage.name)
     nursery.start_soon(_permanent(settings, STORE, storing.run), name=STORE)
@@ -248,11 +262,6 @@ async def _recover_and_reap(recovery: Recovery, router: Router, wheel: Wheel[Ent
             "recovered", level, records=found.records, states=found.states, orphans=found.orphans, damaged=found.damaged
         )
     await reap(wheel, clock, router.expire, failed=router.expire_failed, room=router.room_to_close)
-
-
-def _stand_aside(token: trio.lowlevel.TrioToken, placed: threading.Event) -> None:
-    """Hold the Trio thread until a commit's rows are in place, or for so long that nobody would notice."""
-    token.run_sync_soon(placed.wait, STAND_ASIDE_S)
 
 
 def _report(name: str, what: str) -> None:

@@ -12,6 +12,8 @@ from engine.actors.recovery import Recovery
 from engine.actors.router import Router
 from engine.actors.user_actor import UserKey
 from engine.definitions.access import Access
+from engine.definitions.registry import PublicToken
+from engine.definitions.signing import SigningKey
 from engine.errors import Overloaded, SojournError, Unavailable
 from engine.model.activity import public
 from engine.model.channel import ChannelSettings
@@ -87,6 +89,7 @@ class Engine:
         process: bool = True,
         step: str = "API",
         originals: Sequence[Original] | None = None,
+        only_channel: str = "",
     ) -> Receipt:
         """Take the good ones of these items, all or none. Synchronous: nothing else happens in between.
 
@@ -98,6 +101,7 @@ class Engine:
             originals: what each item was made from, where nobody is there to be told: a refused item is then kept as a
                 dead letter, once, and counts as dead instead of refused.
             step: the monitoring step they come in under: `API`, `JS_TAG` or `DOCUMENT_IMPORT`.
+            only_channel: key of the one channel that the sender may send for; "" for all. Other items are refused.
 
         Returns:
             A receipt: what became of each item. They are safe only after `await receipt.durable()`.
@@ -107,7 +111,13 @@ class Engine:
             Overloaded, HotUser, Unavailable, Closing, Broken: nothing was taken; all but the last: try again later.
         """
         return self._intake.accept(
-            items, datamart=datamart, idempotency=idempotency, process=process, step=step, originals=originals
+            items,
+            datamart=datamart,
+            idempotency=idempotency,
+            process=process,
+            step=step,
+            originals=originals,
+            only_channel=only_channel,
         )
 
     def reject(
@@ -245,6 +255,42 @@ class Engine:
             datamart: on which.
         """
         return self._definitions.keyring.authorize(token, scope=scope, datamart=datamart)
+
+    def public_token(self, token: str) -> PublicToken | None:
+        """What a public token stands for: a datamart, or one channel of it; None for one that is not known."""
+        return self._definitions.registry.by_token(token)
+
+    def channel(self, datamart: int, key: str) -> ChannelSettings | None:
+        """The channel with this key (`site:<id>`, `app:<id>`), if it takes events."""
+        return self._definitions.registry.channel(datamart, key)
+
+    def channel_by_tracker_key(self, key: str) -> ChannelSettings | None:
+        """The channel that a tracker key names, if it takes events; the UUID may be written in any way."""
+        return self._definitions.registry.by_tracker_key(key)
+
+    def default_compartment(self, datamart: int) -> str:
+        """Id of the compartment of accounts that name none (decision 1).
+
+        Raises:
+            LookupError: there is no such datamart.
+        """
+        return self._definitions.registry.default_compartment(datamart)
+
+    def compartment_by_token(self, datamart: int, token: str) -> str | None:
+        """Id of the compartment of the datamart whose public token this is; None for one that is not known."""
+        return self._definitions.registry.compartment_by_token(datamart, token)
+
+    def signing_key(self, key_id: str) -> SigningKey | None:
+        """The key with which an application signs its requests (decision 39); None for one that is not known."""
+        return self._definitions.registry.signing_key(key_id)
+
+    def redirect_hosts(self, datamart: int) -> frozenset[str]:
+        """Hosts, lower-case, that clicks of the datamart may lead to, and to all below them (decision 40)."""
+        return self._definitions.registry.redirect_hosts(datamart)
+
+    def site_hosts(self) -> frozenset[str]:
+        """The hosts of all sites that take events: their domains and aliases, lower-case."""
+        return self._definitions.registry.hosts()
 
     def site(self, datamart: int = 1) -> ChannelSettings:
         """The first site of a datamart, with its public token.

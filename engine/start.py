@@ -1,6 +1,7 @@
 """What a start does before anything is accepted: bring definitions and tokens in line with the settings."""
 
 import secrets
+import uuid
 from collections.abc import Callable
 from functools import partial
 
@@ -9,7 +10,7 @@ from msgspec import Struct
 from engine.actors.examine import Rules
 from engine.clock import Clock
 from engine.definitions.access import Keyring, first_token
-from engine.definitions.datamart import Datamart
+from engine.definitions.datamart import Compartment, Datamart
 from engine.definitions.registry import Registry, settle
 from engine.definitions.rows import (
     CHANNEL_PREFIX,
@@ -22,7 +23,8 @@ from engine.definitions.rows import (
     read_token,
     token_row,
 )
-from engine.settings import Settings
+from engine.definitions.signing import SigningKey
+from engine.settings import DatamartSettings, Settings
 from engine.store.port import Db, Delete, Operation, Put, Store
 
 TOKEN_BYTES = 32
@@ -72,18 +74,21 @@ def prepare(store: Store, settings: Settings, clock: Clock) -> Definitions:
     """Read what is defined, add what the settings declare, save the difference. Blocks.
 
     Raises:
-        BadSettings: two of the declared have the same token.
+        BadSettings: two of the declared have the same token or tracker key.
         StoreFull, StoreBroken: the difference cannot be saved.
     """
     settled = settle(
         stored_datamarts=[read_datamart(value) for value in _rows(store, DATAMART_PREFIX)],
         stored_channels=[read_channel(value) for value in _rows(store, CHANNEL_PREFIX)],
-        declared_datamarts=[
-            Datamart(id=one.id, name=one.name, default_compartment=one.default_compartment, token=one.token)
-            for one in settings.datamarts
-        ],
+        declared_datamarts=[_declared(one) for one in settings.datamarts],
         declared_channels=settings.declared_channels(),
+        signing_keys=[
+            SigningKey(id=key.id, secret=key.secret, datamart=one.id, channel=key.channel)
+            for one in settings.datamarts
+            for key in one.signing_keys
+        ],
         new_token=lambda: secrets.token_hex(PUBLIC_TOKEN_BYTES),
+        new_tracker_key=lambda: str(uuid.uuid4()),
     )
     tokens = [read_token(value) for value in _rows(store, TOKEN_PREFIX)]
     first = first_token(
@@ -103,6 +108,17 @@ def prepare(store: Store, settings: Settings, clock: Clock) -> Definitions:
     if operations:
         store.commit(operations)
     return Definitions(settled.registry, Keyring(tokens, settled.registry), first.show)
+
+
+def _declared(datamart: DatamartSettings) -> Datamart:
+    return Datamart(
+        id=datamart.id,
+        name=datamart.name,
+        default_compartment=datamart.default_compartment,
+        token=datamart.token,
+        compartments=tuple(Compartment(id=one.id, name=one.name, token=one.token) for one in datamart.compartments),
+        redirect_hosts=tuple(host.lower() for host in datamart.redirect_hosts),
+    )
 
 
 def _rows(store: Store, prefix: bytes) -> list[bytes]:

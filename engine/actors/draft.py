@@ -1,6 +1,8 @@
 """What one request would do, gathered before any of it happens: the good items of a request are taken all or none."""
 
-from dataclasses import dataclass, field
+from typing import Final
+
+from msgspec import Struct
 
 from engine.actors.examine import Examined
 from engine.actors.identities import Overlay as IdentityOverlay
@@ -14,8 +16,7 @@ from engine.store.layout import DeadLetter, encode_dead_letter
 from engine.store.port import AddDeadLetter, AppendJournal, Count, Operation
 
 
-@dataclass(slots=True)
-class Delivery:
+class Delivery(Struct):
     """Records of one user point, to be delivered as one message."""
 
     key: UserKey
@@ -23,34 +24,94 @@ class Delivery:
     size_bytes: int
 
 
-@dataclass(slots=True)
+_MERGE: Final = RecordKind.MERGE
+_ITEM: Final = RecordKind.ITEM
+
+
 class Draft:
     """One request's journal records, operations, deliveries and counts; nothing outside has changed yet.
 
     Attributes:
         datamart, arrival_ms, wall_ms: of the request.
         sequence: the last sequence given out, this draft's included.
+        identities, seen: what it links, and which ids it brings.
+        results: of its items, in order.
+        records: what goes into the journal.
+        operations: of its transaction, beside the journal and the counts.
         routes: what the router will do, in order: deliveries, and merges between them.
+        counts: counters that it raises.
+        items: sequences of records that go to the store at once.
+        size_bytes: of records and payloads, about.
+        journal_bytes: of it, of the records that stand for received events.
+        events, repeated, late: events of the items taken, those accepted before, and those taken that came late.
     """
 
-    datamart: int
-    arrival_ms: int
-    wall_ms: int
-    sequence: int
-    identities: IdentityOverlay
-    seen: SeenOverlay
-    results: list[ItemResult] = field(default_factory=list)
-    records: list[Record] = field(default_factory=list)
-    operations: list[Operation] = field(default_factory=list)
-    routes: list[Delivery | Record] = field(default_factory=list)
-    counts: dict[str, int] = field(default_factory=dict)
-    items: list[int] = field(default_factory=list)
-    size_bytes: int = 0
-    _open: dict[UserKey, Delivery] = field(default_factory=dict)
+    __slots__ = (
+        "_open",
+        "arrival_ms",
+        "counts",
+        "datamart",
+        "events",
+        "identities",
+        "items",
+        "journal_bytes",
+        "late",
+        "operations",
+        "records",
+        "repeated",
+        "results",
+        "routes",
+        "seen",
+        "sequence",
+        "size_bytes",
+        "wall_ms",
+    )
+
+    def __init__(
+        self,
+        datamart: int,
+        arrival_ms: int,
+        wall_ms: int,
+        sequence: int,
+        identities: IdentityOverlay,
+        seen: SeenOverlay,
+    ) -> None:
+        self.datamart = datamart
+        self.arrival_ms = arrival_ms
+        self.wall_ms = wall_ms
+        self.sequence = sequence
+        self.identities = identities
+        self.seen = seen
+        self.results: list[ItemResult] = []
+        self.records: list[Record] = []
+        self.operations: list[Operation] = []
+        self.routes: list[Delivery | Record] = []
+        self.counts: dict[str, int] = {}
+        self.items: list[int] = []
+        self.size_bytes = 0
+        self.journal_bytes = 0
+        self.events = 0
+        self.repeated = 0
+        self.late = 0
+        self._open: dict[UserKey, Delivery] = {}
 
     def count(self, name: str, amount: int = 1) -> None:
         """Raise a counter with this request's transaction."""
         self.counts[name] = self.counts.get(name, 0) + amount
+
+    def count_taken(self, step: str) -> None:
+        """Count what was taken, once for all items.
+
+        Args:
+            step: of the platform's monitoring.
+        """
+        if self.events or self.repeated:
+            self.count("events_received", self.events + self.repeated)
+            self.count(f"events_step.{step}", self.events)
+        if self.repeated:
+            self.count("events_duplicate", self.repeated)
+        if self.late:
+            self.count("events_late", self.late)
 
     def repeat(self, weight: int) -> None:
         """An item of this weight was accepted before."""
@@ -67,15 +128,16 @@ class Draft:
             self.count("identifiers_placeholder", error.placeholders)
         self.results.append(ItemResult("refused", weight, error=ItemError(error.code, error.message, error.path)))
 
-    def lose(self, original: Original, reason: str, detail: str, weight: int, expires_ms: int) -> None:
-        """What was received is dead at once: kept with its reason."""
+    def lose(self, original: Original, error: CallerError, weight: int, expires_ms: int) -> None:
+        """What was received is dead at once: kept with its reason, and the place of the fault."""
+        reason = error.code
         letter = DeadLetter(
             at_ms=self.wall_ms,
             reason=reason,
             stage=original.stage,
             user_point="",
             payload=original.payload,
-            detail=detail,
+            detail=f"{error.message} (at {error.path})" if error.path else error.message,
             weight=weight,
             event_ids=(original.id,) if original.id else (),
         )
@@ -85,8 +147,8 @@ class Draft:
         self.size_bytes += len(original.payload)
         self.count("events_received", weight)
         self.count(f"events_dead.{reason}", weight)
-        error = ItemError(reason, detail or "kept as a dead letter", "")
-        self.results.append(ItemResult("refused", weight, error=error))
+        told = ItemError(reason, error.message or "kept as a dead letter", error.path)
+        self.results.append(ItemResult("refused", weight, error=told))
 
     def next_sequence(self) -> int:
         """The sequence that the next added record gets."""
@@ -98,19 +160,22 @@ class Draft:
         self.records.append(record)
         size_bytes = record_size_bytes(record)
         self.size_bytes += size_bytes
-        if record.kind == RecordKind.MERGE:
+        if record.weight:
+            self.journal_bytes += size_bytes
+        if record.kind == _MERGE:
             self.routes.append(record)
             self._open.clear()  # What follows must reach its actor behind the merge.
             return
-        if record.kind == RecordKind.ITEM:
+        if record.kind == _ITEM:
             self.items.append(record.sequence)
         key = (record.datamart, record.user_point)
         delivery = self._open.get(key)
         if delivery is None:
-            delivery = self._open[key] = Delivery(key, [], 0)
+            delivery = self._open[key] = Delivery(key, [record], size_bytes)
             self.routes.append(delivery)
-        delivery.records.append(record)
-        delivery.size_bytes += size_bytes
+        else:
+            delivery.records.append(record)
+            delivery.size_bytes += size_bytes
 
     def deliveries(self) -> list[Delivery]:
         """The deliveries among the routes."""
@@ -120,10 +185,10 @@ class Draft:
         """All operations of the request, the journal first."""
         found: list[Operation] = []
         if self.records:
-            rows = tuple((record.sequence, encode_record(record)) for record in self.records)
+            rows = tuple([(record.sequence, encode_record(record)) for record in self.records])
             found.append(AppendJournal(rows, self.arrival_ms))
         found += self.operations
-        counts = tuple((name, amount) for name, amount in self.counts.items() if amount)
+        counts = tuple([one for one in self.counts.items() if one[1]])
         if counts:
             found.append(Count(self.datamart, counts, self.wall_ms))
         return found
@@ -151,16 +216,16 @@ def item_record(draft: Draft, examined: Examined, user_point: bytes, ts_ms: int,
     """The draft's next record, with an event of an item, or with all of it."""
     channel = examined.channel
     return Record(
-        sequence=draft.next_sequence(),
-        kind=examined.kind,
-        arrival_ms=draft.arrival_ms,
-        datamart=draft.datamart,
-        user_point=user_point,
-        channel=channel.key if channel is not None else "",
-        channel_version=channel.version if channel is not None else 0,
-        ts_ms=ts_ms,
-        weight=weight,
-        process=examined.process,
-        root=examined.root,
-        event=event,
+        draft.sequence + 1,
+        examined.kind,
+        draft.arrival_ms,
+        draft.datamart,
+        user_point,
+        channel.key if channel is not None else "",
+        channel.version if channel is not None else 0,
+        ts_ms,
+        weight,
+        examined.process,
+        examined.root,
+        event,
     )

@@ -12,11 +12,14 @@ from engine.errors import CallerError
 from engine.model.activity import measure, measure_event, measure_root
 from engine.model.channel import ChannelSettings
 from engine.model.event import with_ts
-from engine.model.identifiers import Identifier, has_text
+from engine.model.identifiers import Identifier
 from engine.model.limits import MAX_EVENTS_PER_ITEM, MAX_EXPANDED_BYTES
+from engine.model.parted import part
 from engine.model.record import RecordKind
-from engine.model.sent import SentActivity, parse_unique_key, sent_decoder
+from engine.model.sent import SentActivity, SentStatus, parse_unique_key, sent_decoder
 from engine.model.wire import Fields, compact, decode, decode_fields, decode_list, encode_fields
+
+_FORBIDDEN: Final = "forbidden_channel"
 
 _UNKNOWN_WEIGHT: Final = 1
 """An item that cannot be read counts as one event (decision 17)."""
@@ -41,6 +44,7 @@ class Examined(Struct, frozen=True):
         root: compact JSON of its root fields without `$events`.
         units: its events in the order sent.
         process: False to skip the steps between create and store.
+        keys: `Identifier.key()` of each identifier, where they are known already; else empty.
     """
 
     kind: RecordKind
@@ -50,6 +54,7 @@ class Examined(Struct, frozen=True):
     root: bytes
     units: tuple[Unit, ...]
     process: bool
+    keys: tuple[bytes, ...] = ()
 
 
 class Rules(Struct, frozen=True):
@@ -81,6 +86,55 @@ def examine(item: bytes, rules: Rules, *, arrival_ms: int, process: bool) -> Exa
         CallerError: with a stable code and the path to the fault.
     """
     text = compact(item)
+    return _examine_parted(text, rules, arrival_ms, process=process) or _examine_any(
+        text, rules, arrival_ms, process=process
+    )
+
+
+def _examine_parted(text: bytes, rules: Rules, arrival_ms: int, *, process: bool) -> Examined | None:
+    """What passes and has the usual form: a shorter way to the same answer as `_examine_any`, which takes twice as
+    long. None says nothing."""
+    found = part(text, rules.default_compartment)
+    if found is None:
+        return None
+    root, array = found.root, found.array
+    kind = _KINDS[root.status]
+    channel = rules.channel(root.channel) if root.channel else None
+    latest_ms = arrival_ms + rules.max_future_ms
+    if kind is RecordKind.ITEM:
+        if (root.channel and channel is None) or (root.ts_ms is not None and root.ts_ms > latest_ms):
+            return None
+    elif channel is None or not process or (root.ts_ms is not None and root.ts_ms > latest_ms):
+        return None
+    if len(text) > (channel.max_activity_chars if channel is not None else rules.max_activity_chars):
+        return None
+    events = found.events
+    bodies: Sequence[bytes | Raw] = (array[1:-1],) if len(events) == 1 else decode_list(array)
+    units: list[Unit] = []
+    for event, body in zip(events, bodies, strict=True):
+        ts_ms = event.ts
+        if ts_ms is None:
+            units.append(Unit(with_ts(bytes(body), arrival_ms), arrival_ms, event.event_id or ""))
+        elif ts_ms > latest_ms:
+            return None
+        else:
+            units.append(Unit(bytes(body), ts_ms, event.event_id or ""))
+    if len(root.body) * len(units) > MAX_EXPANDED_BYTES:
+        return None
+    item_ms = arrival_ms if root.ts_ms is None else root.ts_ms
+    return Examined(kind, channel, root.identifiers, item_ms, root.body, tuple(units), process, root.keys)
+
+
+_KINDS: Final[dict[SentStatus, RecordKind]] = {
+    "IN_SESSION": RecordKind.EVENT,
+    "LIVE": RecordKind.LIVE,
+    "NO_SESSION": RecordKind.ITEM,
+    "CLOSED_SESSION": RecordKind.ITEM,
+}
+
+
+def _examine_any(text: bytes, rules: Rules, arrival_ms: int, *, process: bool) -> Examined:
+    """Any item, with all faults told."""
     sent = decode(sent_decoder, text)
     fields = decode_fields(text)
     raw_events = fields.pop("$events", None)
@@ -116,6 +170,27 @@ def examine(item: bytes, rules: Rules, *, arrival_ms: int, process: bool) -> Exa
     )
 
 
+def check_channel(examined: Examined, only: str) -> None:
+    """Refuse an item of another channel than a sender may send for.
+
+    Args:
+        examined: the item.
+        only: key of the channel, such as `app:1`.
+
+    Raises:
+        CallerError: `forbidden_channel`.
+    """
+    channel = examined.channel
+    if channel is None:
+        raise CallerError(f"only items of {only} may be sent here, this one has no channel", code=_FORBIDDEN)
+    if channel.key != only:
+        raise CallerError(
+            f"only items of {only} may be sent here, not of {channel.key}",
+            code=_FORBIDDEN,
+            path=f"$.{channel.id_field}",
+        )
+
+
 def weight_of(item: bytes) -> int:
     """How many received events a refused item counts for: as many as it has, and one when that cannot be read."""
     try:
@@ -127,22 +202,20 @@ def weight_of(item: bytes) -> int:
 
 
 def _kind_of(sent: SentActivity, *, process: bool) -> RecordKind:
-    if sent.session_status in ("NO_SESSION", "CLOSED_SESSION"):
-        return RecordKind.ITEM
-    if not process:
+    if not sent.is_whole() and not process:
         raise CallerError(
             "events of a session cannot skip processing", code="processing_required", path="$.$session_status"
         )
-    return RecordKind.EVENT if sent.session_status == "IN_SESSION" else RecordKind.LIVE
+    return _KINDS[sent.session_status]
 
 
 def _channel_of(sent: SentActivity, rules: Rules) -> ChannelSettings | None:
-    if has_text(sent.site_id) and has_text(sent.app_id):
+    if sent.has_two_channels():
         raise CallerError("an activity has one channel, `$site_id` or `$app_id`", code="two_channels", path="$.$app_id")
     key = sent.channel_key()
     path = "$.$app_id" if key.startswith("app:") else "$.$site_id"
     if not key:
-        if sent.session_status in ("NO_SESSION", "CLOSED_SESSION"):
+        if sent.is_whole():
             return None
         raise CallerError("a visit needs the `$site_id` or `$app_id` of its channel", code="unknown_channel", path=path)
     channel = rules.channel(key)

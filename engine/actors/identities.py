@@ -70,6 +70,29 @@ class Identities:
         self._pending = Overlay()
         self._cache: dict[bytes, bytes] = {}
 
+    def at_hand(self, draft: Overlay, datamart: int, keys: Sequence[bytes]) -> bytes | None:
+        """The user point of a visitor whose identifiers are all known and one person's, without a look at the store.
+
+        That is nearly every item. A placeholder is never linked, so it is never at hand; None says nothing.
+
+        Args:
+            draft: of the request.
+            datamart: id of the datamart.
+            keys: `Identifier.key()` of each.
+        """
+        point: bytes | None = None
+        for part in keys:
+            key = identifier_key(datamart, part)
+            linked = draft.links.get(key) or self._pending.links.get(key) or self._cache.get(key)
+            if linked is None:
+                return None
+            if draft.points or self._pending.points:
+                linked = self._survivor(draft, datamart, linked)
+            if point is not None and linked != point:
+                return None
+            point = linked
+        return point
+
     def attach(
         self, draft: Overlay, identifiers: Sequence[Identifier], *, datamart: int, now_ms: int, sequence: int
     ) -> tuple[Attached, list[Operation]]:
@@ -85,7 +108,7 @@ class Identities:
         Raises:
             NoUserIdentifier: nobody to count it for.
         """
-        at_hand = self._at_hand(draft, datamart, identifiers)
+        at_hand = self.at_hand(draft, datamart, [identifier.key() for identifier in identifiers])
         if at_hand is not None:
             return Attached(at_hand), []
 
@@ -127,23 +150,6 @@ class Identities:
         """What a user point has become: itself, or the one that absorbed it, committed or not."""
         row = self._row(Overlay(), datamart, user_point)
         return row.alias_of if row is not None and row.alias_of is not None else user_point
-
-    def _at_hand(self, draft: Overlay, datamart: int, identifiers: Sequence[Identifier]) -> bytes | None:
-        """The user point of a visitor whose identifiers are all known and one person's, without a look at the store.
-
-        That is nearly every item. A placeholder is never linked, so it is never at hand.
-        """
-        point: bytes | None = None
-        for identifier in identifiers:
-            key = identifier_key(datamart, identifier.key())
-            linked = draft.links.get(key) or self._pending.links.get(key) or self._cache.get(key)
-            if linked is None:
-                return None
-            linked = self._survivor(draft, datamart, linked)
-            if point is not None and linked != point:
-                return None
-            point = linked
-        return point
 
     def _survivor(self, draft: Overlay, datamart: int, point: bytes) -> bytes:
         """What a merge that is not yet committed has made of a user point; the cache is cleared by those that are.

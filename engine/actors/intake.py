@@ -7,38 +7,34 @@ Up to the question nothing outside the draft has changed; behind it nothing can 
 """
 
 from collections.abc import Awaitable, Callable, Iterable, Sequence
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from functools import partial
+from typing import TYPE_CHECKING, Final
 
 from engine.actors.arrivals import ArrivalClock
-from engine.actors.draft import Delivery, Draft, control_record, item_record
-from engine.actors.examine import Examined, Rules, Unit, events_array, examine, weight_of
+from engine.actors.draft import Delivery, Draft, control_record
+from engine.actors.examine import Examined, Rules, weight_of
 from engine.actors.identities import Identities
 from engine.actors.identities import Overlay as IdentityOverlay
 from engine.actors.receipt import Idempotency, ItemResult, Original, Receipt
+from engine.actors.room import Bounds, check_room
 from engine.actors.router import Router
+from engine.actors.seen import Overlay as SeenOverlay
 from engine.actors.seen import SeenKeys
+from engine.actors.taking import Taking, late_before_ms, look_at
 from engine.actors.writer import Writer
-from engine.errors import CallerError, Closing, HotUser, IdempotencyConflict, Overloaded
+from engine.errors import CallerError, Closing, IdempotencyConflict, Overloaded
 from engine.model.identifiers import uuid_text
 from engine.model.limits import MAX_REQUEST_RECORD_BYTES
-from engine.model.record import Record, RecordKind, record_size_bytes
+from engine.model.record import RECORD_BYTES, Record, RecordKind, encode_record, record_size_bytes
 from engine.store.layout import SeenRow
+from engine.store.port import AppendJournal, Count
 
 if TYPE_CHECKING:
     from engine.actors.ticket import Ticket
-    from engine.actors.user_actor import UserKey
 
-
-@dataclass(frozen=True, slots=True)
-class Bounds:
-    """What `accept` refuses above (house: How it fails)."""
-
-    max_live_users: int
-    max_unstored_activities: int
-    max_journal_bytes: int
-    max_kept_bytes: int
-    dead_letter_ms: int
+_EVENT: Final = RecordKind.EVENT
+_NOTHING_LINKED: Final = IdentityOverlay()
+"""Of a request that links nobody: only read."""
 
 
 class Intake:
@@ -69,6 +65,7 @@ class Intake:
         self._router = router
         self._identities = identities
         self._seen = seen
+        self._taking = Taking(identities, seen)
         self._bounds = bounds
         self._rules = rules
         self._stored = stored
@@ -144,6 +141,7 @@ class Intake:
         process: bool,
         step: str,
         originals: Sequence[Original] | None = None,
+        only_channel: str = "",
     ) -> Receipt:
         """Take the good items, all or none, and say of each what became of it.
 
@@ -154,6 +152,7 @@ class Intake:
             process: False to skip the processing steps (decision 42).
             step: counter of the platform's monitoring the items come in under, such as `API`.
             originals: what each item was made from: a refused one becomes a dead letter.
+            only_channel: key of the one channel whose items are taken; "" for all.
 
         Raises:
             CallerError: the datamart is unknown, or the idempotency key was used with another body.
@@ -163,30 +162,40 @@ class Intake:
         rules = self._rules(datamart)
         if rules is None:
             raise CallerError(f"no datamart {datamart}", code="unknown_datamart")
-        draft = self._draft(datamart)
-        before = self._before(draft, idempotency) if idempotency is not None else None
-        if before is not None:
-            return self._repeat(draft, items, before)
-        looked_at = [_look(item, rules, arrival_ms=draft.arrival_ms, process=process) for item in items]
-        event_ids = [
-            unit.event_id for one in looked_at if isinstance(one, Examined) for unit in one.units if unit.event_id
-        ]
-        if event_ids:
-            self._seen.look_up(draft.seen, datamart=datamart, event_ids=event_ids)
+        arrival_ms = self._clock.now_ms()
+        draft: Draft | None = None
+        if idempotency is not None:
+            draft = self._draft(datamart, arrival_ms)
+            before = self._before(draft, idempotency)
+            if before is not None:
+                return self._repeat(draft, items, before)
+        looked_at = look_at(items, originals, rules, arrival_ms, process=process, only=only_channel)
+        if draft is None:
+            lone = self._take_lone(looked_at[0], datamart, arrival_ms, step) if len(looked_at) == 1 else None
+            if lone is not None:
+                return lone
+            draft = self._draft(datamart, arrival_ms)
+        self._taking.look_up(draft, looked_at)
         for index, found in enumerate(looked_at):
-            error = self._add_item(draft, found, step) if isinstance(found, Examined) else found
+            error = self._taking.add(draft, found) if isinstance(found, Examined) else found
             if error is not None and originals is None:
                 draft.refuse(weight_of(items[index]), error)
             elif error is not None and originals is not None:
-                self._lost(draft, originals[index], error.code, str(error), weight_of(items[index]))
+                self._lost(draft, originals[index], error, weight_of(items[index]))
             if draft.size_bytes > MAX_REQUEST_RECORD_BYTES:
                 raise CallerError(
                     f"the request makes more than {MAX_REQUEST_RECORD_BYTES} bytes of journal records; send less",
                     code="request_too_large",
                 )
+        draft.count_taken(step)
         # Of a request that brought nothing, nothing has to be known again.
         if idempotency is not None and any(one.status != "refused" for one in draft.results):
-            self._note_request(draft, idempotency)
+            refused = tuple(
+                (index, one.error.code, one.error.message, one.error.path)
+                for index, one in enumerate(draft.results)
+                if one.error is not None
+            )
+            self._note_request(draft, idempotency.keys, idempotency.body_digest, refused)
         return self._take(draft)
 
     def reject(self, payload: bytes, *, reason: str, stage: str, datamart: int, event_id: str | None) -> Receipt:
@@ -196,8 +205,8 @@ class Intake:
             Overloaded, Closing, Unavailable, Broken: nothing was taken.
         """
         self.check()
-        draft = self._draft(datamart)
-        self._lost(draft, Original(payload, stage, event_id or ""), reason, "", 1)
+        draft = self._draft(datamart, self._clock.now_ms())
+        self._lost(draft, Original(payload, stage, event_id or ""), CallerError("", code=reason), 1)
         return self._take(draft)
 
     def close_sessions(self, datamart: int, user_points: Sequence[bytes]) -> Receipt:
@@ -207,23 +216,72 @@ class Intake:
             Overloaded, HotUser, Closing, Unavailable, Broken: nothing was taken.
         """
         self._check_flow()
-        draft = self._draft(datamart)
+        draft = self._draft(datamart, self._clock.now_ms())
         for user_point in user_points:
             draft.add(control_record(draft, RecordKind.CLOSE, user_point, b""))
         return self._take(draft)
 
-    def _draft(self, datamart: int) -> Draft:
-        return Draft(
-            datamart, self._clock.now_ms(), self._clock.wall_ms(), self._sequence, IdentityOverlay(), self._seen.draft()
+    def _draft(self, datamart: int, arrival_ms: int) -> Draft:
+        return Draft(datamart, arrival_ms, self._clock.wall_ms(), self._sequence, IdentityOverlay(), self._seen.draft())
+
+    def _take_lone(self, found: Examined | CallerError, datamart: int, arrival_ms: int, step: str) -> Receipt | None:
+        """An event of an active user, alone in its request and without an id of its own: most requests of browsers.
+
+        What a draft would do is known here without one; to make and read it costs a third of such a request. None for
+        anything else: nothing has happened then.
+        """
+        if isinstance(found, CallerError) or found.kind is not _EVENT or len(found.units) != 1 or not self._routing:
+            return None
+        unit, channel = found.units[0], found.channel
+        user_point = self._identities.at_hand(_NOTHING_LINKED, datamart, found.keys)
+        if user_point is None or channel is None or unit.event_id:
+            return None
+        key = (datamart, user_point)
+        size_bytes = len(found.root) + len(unit.body) + RECORD_BYTES
+        if not self._router.is_at_leisure(key) or size_bytes > MAX_REQUEST_RECORD_BYTES:
+            return None
+        sequence = self._sequence + 1
+        record = Record(
+            sequence,
+            found.kind,
+            arrival_ms,
+            datamart,
+            user_point,
+            channel.key,
+            channel.version,
+            unit.ts_ms,
+            1,
+            found.process,
+            found.root,
+            unit.body,
         )
+        amounts: tuple[tuple[str, int], ...] = (("events_received", 1), (f"events_step.{step}", 1))
+        if unit.ts_ms < late_before_ms(channel, arrival_ms):
+            amounts += (("events_late", 1),)
+        operations = (
+            AppendJournal(((sequence, encode_record(record)),), arrival_ms),
+            Count(datamart, amounts, self._clock.wall_ms()),
+        )
+        ticket = self._writer.submit(operations, size_bytes + 64 * len(operations))
+        self._sequence = sequence
+        self.journal_bytes += size_bytes
+        self._last_ticket = ticket
+        self._router.deliver(key, (record,), size_bytes)
+        return Receipt((ItemResult("accepted", 1, uuid_text(user_point)),), ticket, (), self._stored)
 
     def _before(self, draft: Draft, idempotency: Idempotency) -> SeenRow | None:
-        found = self._seen.request(
-            draft.seen, datamart=draft.datamart, idempotency_key=idempotency.key, wall_ms=draft.wall_ms
-        )
-        if found is not None and found.digest != idempotency.body_digest:
-            raise IdempotencyConflict("this Idempotency-Key was used with another body")
-        return found
+        known: SeenRow | None = None
+        unknown: list[str] = []
+        for key in idempotency.keys:
+            found = self._seen.request(draft.seen, datamart=draft.datamart, idempotency_key=key, wall_ms=draft.wall_ms)
+            if found is None:
+                unknown.append(key)
+            elif found.digest != idempotency.body_digest:
+                raise IdempotencyConflict("this Idempotency-Key was used with another body")
+            known = known or found
+        if known is not None:  # From now on it is known by all of its keys.
+            self._note_request(draft, unknown, known.digest, known.refused)
+        return known
 
     def _repeat(self, draft: Draft, items: Sequence[bytes], before: SeenRow) -> Receipt:
         """Answer as the first time: what was refused then was never taken, and is no duplicate now."""
@@ -235,24 +293,22 @@ class Intake:
                 draft.repeat(weight_of(item))
         return self._take(draft)
 
-    def _note_request(self, draft: Draft, idempotency: Idempotency) -> None:
-        refused = tuple(
-            (index, result.error.code, result.error.message, result.error.path)
-            for index, result in enumerate(draft.results)
-            if result.error is not None
-        )
-        draft.operations.append(
+    def _note_request(
+        self, draft: Draft, keys: Iterable[str], body_digest: bytes, refused: tuple[tuple[int, str, str, str], ...]
+    ) -> None:
+        draft.operations += [
             self._seen.note_request(
                 draft.seen,
                 datamart=draft.datamart,
-                idempotency_key=idempotency.key,
-                body_digest=idempotency.body_digest,
+                idempotency_key=key,
+                body_digest=body_digest,
                 refused=refused,
                 wall_ms=draft.wall_ms,
             )
-        )
+            for key in keys
+        ]
 
-    def _lost(self, draft: Draft, original: Original, reason: str, detail: str, weight: int) -> None:
+    def _lost(self, draft: Draft, original: Original, error: CallerError, weight: int) -> None:
         """Received, and dead at once: kept with its reason, but for a repeat."""
         datamart, wall_ms = draft.datamart, draft.wall_ms
         if original.id:
@@ -262,90 +318,26 @@ class Intake:
             draft.operations.append(
                 self._seen.note(draft.seen, datamart=datamart, event_id=original.id, wall_ms=wall_ms)
             )
-        draft.lose(original, reason, detail, weight, wall_ms + self._bounds.dead_letter_ms)
-
-    def _add_item(self, draft: Draft, examined: Examined, step: str) -> CallerError | None:
-        """Take an item into the draft, or say why not."""
-        units = self._new_units(draft, examined.units)
-        repeated = len(examined.units) - len(units)
-        if repeated and not units:
-            draft.repeat(repeated)
-            return None
-        try:
-            attached, operations = self._identities.attach(
-                draft.identities,
-                examined.identifiers,
-                datamart=draft.datamart,
-                now_ms=draft.arrival_ms,
-                sequence=draft.next_sequence(),
-            )
-        except CallerError as error:
-            return error
-        draft.operations += operations
-        for name, amount in attached.counts:
-            draft.count(name, amount)
-        for absorbed in attached.absorbed:
-            draft.add(control_record(draft, RecordKind.MERGE, attached.user_point, absorbed))
-        for unit in units:
-            if unit.event_id:
-                draft.operations.append(
-                    self._seen.note(draft.seen, datamart=draft.datamart, event_id=unit.event_id, wall_ms=draft.wall_ms)
-                )
-        weight = self._add_records(draft, examined, units, attached.user_point)
-        draft.count("events_received", weight + repeated)
-        draft.count("events_duplicate", repeated)
-        draft.count(f"events_step.{step}", weight)
-        draft.results.append(ItemResult("accepted", weight, uuid_text(attached.user_point)))
-        return None
-
-    def _new_units(self, draft: Draft, units: tuple[Unit, ...]) -> tuple[Unit, ...]:
-        if not any(unit.event_id for unit in units):
-            return units
-        here: set[str] = set()
-        found: list[Unit] = []
-        for unit in units:
-            if unit.event_id:
-                if unit.event_id in here or self._seen.knows(
-                    draft.seen, datamart=draft.datamart, event_id=unit.event_id, wall_ms=draft.wall_ms
-                ):
-                    continue
-                here.add(unit.event_id)
-            found.append(unit)
-        return tuple(found)
-
-    def _add_records(self, draft: Draft, examined: Examined, units: tuple[Unit, ...], user_point: bytes) -> int:
-        """Add the item's records; returns how many received events they stand for."""
-        channel = examined.channel
-        if examined.kind is RecordKind.ITEM:
-            weight = max(1, len(units))
-            event = events_array(units)
-            draft.add(item_record(draft, examined, user_point, examined.ts_ms, weight, event))
-            return weight
-        late = 0
-        for unit in units:
-            draft.add(item_record(draft, examined, user_point, unit.ts_ms, 1, unit.body))
-            if examined.kind is RecordKind.EVENT and channel is not None:
-                late += draft.arrival_ms - unit.ts_ms > channel.gap_ms + channel.grace_ms
-        draft.count("events_late", late)
-        return len(units)
+        draft.lose(original, error, weight, wall_ms + self._bounds.dead_letter_ms)
 
     def _take(self, draft: Draft) -> Receipt:
         """Journal and route the draft. What can be refused is refused before anything outside has changed."""
-        deliveries = draft.deliveries()
         if self._routing:
-            self._check_room(deliveries)
+            check_room(self._router, self._bounds, draft)
         identities, seen = draft.identities, draft.seen
-
-        def committed() -> None:
-            self._identities.committed(identities)
-            self._seen.committed(seen)
-
+        # Nearly always nothing was linked and no id brought: then nobody has to be called when it is committed.
+        is_news = bool(identities.links or identities.points or seen.keys)
         operations = draft.transaction()
-        ticket = self._writer.submit(operations, draft.size_bytes + 64 * len(operations), committed)
+        ticket = self._writer.submit(
+            operations,
+            draft.size_bytes + 64 * len(operations),
+            partial(self._committed, identities, seen) if is_news else None,
+        )
+        if is_news:
+            self._identities.keep(identities)
+            self._seen.keep(seen)
         self._sequence = draft.sequence
-        self._identities.keep(identities)
-        self._seen.keep(seen)
-        self.journal_bytes += sum(record_size_bytes(record) for record in draft.records if record.weight)
+        self.journal_bytes += draft.journal_bytes
         self._last_ticket = ticket
         if self._routing:
             self._route(draft.routes)
@@ -361,23 +353,6 @@ class Intake:
             else:
                 self._router.merge(route)
 
-    def _check_room(self, deliveries: Sequence[Delivery]) -> None:
-        wanted: dict[UserKey, tuple[int, int]] = {}
-        for delivery in deliveries:
-            messages, size_bytes = wanted.get(delivery.key, (0, 0))
-            wanted[delivery.key] = (messages + 1, size_bytes + delivery.size_bytes)
-        new_users = 0
-        for key, (messages, size_bytes) in wanted.items():
-            if self._router.visitor(key) is None:
-                new_users += 1
-            elif not self._router.has_room(key, size_bytes, messages):
-                raise HotUser("this user sends faster than their events are taken")
-        if new_users and self._router.live_users + new_users > self._bounds.max_live_users:
-            raise Overloaded(f"{self._router.live_users} users are active", retry_after_s=10)
-
-
-def _look(item: bytes, rules: Rules, *, arrival_ms: int, process: bool) -> Examined | CallerError:
-    try:
-        return examine(item, rules, arrival_ms=arrival_ms, process=process)
-    except CallerError as error:
-        return error
+    def _committed(self, identities: IdentityOverlay, seen: SeenOverlay) -> None:
+        self._identities.committed(identities)
+        self._seen.committed(seen)

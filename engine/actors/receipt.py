@@ -6,7 +6,7 @@ from typing import Literal
 import trio
 from msgspec import Struct
 
-from engine.actors.ticket import Ticket
+from engine.actors.ticket import OnDurable, Ticket
 
 Status = Literal["accepted", "duplicate", "refused"]
 
@@ -36,10 +36,22 @@ class ItemResult(Struct, frozen=True):
 
 
 class Idempotency(Struct, frozen=True):
-    """A request's `Idempotency-Key` and a digest of its body; the key with another body is a conflict (decision 18)."""
+    """What a request is known again by (decision 18).
+
+    Attributes:
+        key: its `Idempotency-Key`.
+        body_digest: of its body; the key with another body is a conflict.
+        further: other keys of the same request, such as its signature: any of them makes it a repeat.
+    """
 
     key: str
     body_digest: bytes
+    further: tuple[str, ...] = ()
+
+    @property
+    def keys(self) -> tuple[str, ...]:
+        """All of them."""
+        return (self.key, *self.further)
 
 
 class Original(Struct, frozen=True):
@@ -49,11 +61,13 @@ class Original(Struct, frozen=True):
         payload: as it was, such as the line of a log.
         stage: who made the item of it; becomes a label.
         id: an id of its own: the same one again is a duplicate. "" for none.
+        fault: why no item could be made of it, with the place in `payload`; the item is not looked at then.
     """
 
     payload: bytes
     stage: str
     id: str = ""
+    fault: ItemError | None = None
 
 
 class Receipt:
@@ -90,6 +104,15 @@ class Receipt:
             Broken: the engine takes no more writes.
         """
         await self._ticket.durable()
+
+    def when_durable(self, callback: OnDurable) -> None:
+        """`durable` for who has no task to wait in: calls back once, on the Trio thread.
+
+        With None when all of it is on disk, or with the error that `durable` would have raised; inside this call where
+        that is known already, else in the order of submitting. The callback must not raise, nor take long: some
+        hundreds are called in one step.
+        """
+        self._ticket.when_durable(callback)
 
     async def stored(self, timeout_s: float = 10.0) -> bool:
         """Wait until the `NO_SESSION` and `CLOSED_SESSION` items have left the journal: stored, dropped or dead.

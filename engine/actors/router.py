@@ -99,6 +99,11 @@ class Router:
         # A request makes several messages where it merges users. An empty mailbox takes any legal request.
         return entry is None or entry.mailbox.is_empty() or entry.mailbox.has_room(size_bytes, messages)
 
+    def is_at_leisure(self, key: UserKey) -> bool:
+        """Whether the user point is active and nothing waits for its actor: it takes any legal request."""
+        entry = self._entries.get(key)
+        return entry is not None and entry.mailbox.is_empty()
+
     def deliver(self, key: UserKey, records: Sequence[Record], size_bytes: int) -> None:
         """Give records to the user point's actor, spawning it when there is none.
 
@@ -122,6 +127,8 @@ class Router:
             self._note(leaving)
             entry.mailbox.put(Leave(leaving), 0)
             return
+        if len(records) == 1 and entry.visitor.is_put_off and entry.bucket is not None:
+            return  # As many sessions as before, and the wheel looks at the entry before it is due.
         try:
             self.recount(entry, entry.visitor.open_sessions)
             self.schedule(entry)
@@ -211,7 +218,7 @@ class Router:
 
     def quarantined(self, key: UserKey) -> bool:
         """Whether events of this user point become dead letters for now."""
-        return self._quarantine.holds(key, self._now_ms())
+        return self._failures > 0 and self._quarantine.holds(key, self._now_ms())
 
     def recount(self, entry: Entry, open_sessions: int) -> None:
         """Note how many sessions the user point has open now."""

@@ -4,6 +4,7 @@ from collections.abc import Callable, Sequence
 
 import trio
 
+from engine.actors.facts import Facts
 from engine.actors.intake import Intake
 from engine.actors.router import Router
 from engine.model.record import record_size_bytes
@@ -15,10 +16,12 @@ class Settling:
 
     Args:
         in_journal: whether a sequence is still there; a point read.
+        facts: what envelopes on their way change; None for nothing.
     """
 
-    def __init__(self, in_journal: Callable[[int], bool]) -> None:
+    def __init__(self, in_journal: Callable[[int], bool], facts: Facts | None = None) -> None:
         self._in_journal = in_journal
+        self._facts = facts
         self._router: Router | None = None
         self._intake: Intake | None = None
         self._news = trio.Event()
@@ -29,6 +32,8 @@ class Settling:
 
     def settled(self, envelopes: Sequence[Envelope]) -> None:
         """These envelopes were committed, in one transaction."""
+        if self._facts is not None:
+            self._facts.settled(envelopes)
         if self._router is not None and self._intake is not None:
             self._router.settled(envelopes)
             self._intake.journal_bytes -= sum(

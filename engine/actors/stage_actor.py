@@ -134,11 +134,20 @@ class StageActor(Counting):
         name: of the step.
         step: called with every envelope that is still to be stored. What it raises makes that one a dead letter.
         inbox, outbox: the chain before and behind; the end of the one is passed on to the other.
+        merge: called with every envelope that has no activity and tells of a merge (decision 3).
     """
 
-    def __init__(self, name: str, step: Callable[[Envelope], Verdict], inbox: Inbox, outbox: Outbox) -> None:
+    def __init__(
+        self,
+        name: str,
+        step: Callable[[Envelope], Verdict],
+        inbox: Inbox,
+        outbox: Outbox,
+        merge: Callable[[Envelope], None] | None = None,
+    ) -> None:
         super().__init__(name, inbox)
         self._step = step
+        self._merge = merge
         self._outbox = outbox
         self._hand: list[Envelope] = []
         self._done = 0  # How many of them have been through the step.
@@ -162,14 +171,20 @@ class StageActor(Counting):
         while self._done < len(self._hand):
             for envelope in self._hand[self._done : self._done + ENVELOPES_PER_STEP]:
                 self._done += 1
-                if not passes_untouched(envelope):
-                    self._decide(envelope)
+                self.look(envelope)
             if self._done < len(self._hand):
                 await trio.lowlevel.checkpoint()
 
-    def _decide(self, envelope: Envelope) -> None:
-        try:
-            verdict = self._step(envelope)
-        except Exception as error:
-            verdict = self.failed(error)
-        self.settle(envelope, verdict)
+    def look(self, envelope: Envelope) -> None:
+        """Do with one envelope what this stage does."""
+        if not passes_untouched(envelope):
+            try:
+                verdict = self._step(envelope)
+            except Exception as error:
+                verdict = self.failed(error)
+            self.settle(envelope, verdict)
+        elif self._merge is not None and envelope.verdict is None and envelope.closed.absorbed:
+            try:
+                self._merge(envelope)
+            except Exception as error:  # The merge itself must go on: its record leaves the journal.
+                self.failed(error)

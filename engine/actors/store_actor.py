@@ -1,10 +1,11 @@
 """The last actor of the chain: what became of each envelope, written in one transaction with its journal records.
 
-    keep  ─▶ the activity            ┐
+    keep  ─▶ the activity, effects   ┐
     drop  ─▶ a counter               ├─ and: its records leave the journal, the fold state it leaves behind is saved
     dead  ─▶ a dead letter           ┘
 
-Nothing of an envelope is written before its verdict is known, and nothing of it is written twice (decision 8).
+Nothing of an envelope is written before its verdict is known, and nothing of it is written twice (decision 8). Here the
+fate of everything ahead is known too: an activity that was shown what has not come to be goes through the steps again.
 """
 
 from collections.abc import Callable, Sequence
@@ -17,9 +18,9 @@ from engine.actors.stage_actor import receive_lists
 from engine.actors.writer import Writer
 from engine.model.activity import Activity
 from engine.model.wire import encode
-from engine.pipeline.stage import Dead, Drop, Envelope
+from engine.pipeline.stage import Dead, Drop, Effect, Envelope, KeepFact
 from engine.session.closed import Closed, Source
-from engine.store.keys import state_key
+from engine.store.keys import fact_key, state_key
 from engine.store.layout import DeadLetter, encode_dead_letter
 from engine.store.port import AddDeadLetter, Count, Db, Delete, Operation, Put, RemoveJournal, StoreActivity
 
@@ -48,8 +49,11 @@ class Settler:
         found: list[Operation] = []
         if envelope.verdict is not None:
             found += self._refuse(envelope, envelope.verdict, now_ms)
+            found += _written(envelope.effects)
         elif envelope.activity is not None:
-            found.append(self._store(closed, envelope.activity, now_ms))
+            found.append(self._store(closed, envelope.activity, _written(envelope.effects), now_ms))
+        else:
+            found += _written(envelope.effects)
         counts = _closing_counts(closed)
         if counts:
             found.append(Count(closed.datamart, counts, now_ms))
@@ -62,7 +66,7 @@ class Settler:
             found.append(Delete(Db.STATES, state_key(closed.datamart, closed.absorbed)))
         return found
 
-    def _store(self, closed: Closed, activity: Activity, now_ms: int) -> Operation:
+    def _store(self, closed: Closed, activity: Activity, effects: tuple[Operation, ...], now_ms: int) -> Operation:
         ttl = activity.ttl_minutes or 0
         return StoreActivity(
             datamart=closed.datamart,
@@ -73,6 +77,7 @@ class Settler:
             weight=closed.weight,
             expires_ms=activity.ts_ms + ttl * MS_PER_MINUTE if ttl else None,
             counted_at_ms=now_ms,
+            effects=effects,
         )
 
     def _refuse(self, envelope: Envelope, verdict: Drop | Dead, now_ms: int) -> list[Operation]:
@@ -95,6 +100,18 @@ class Settler:
             AddDeadLetter(closed.datamart, now_ms, closed.weight, encode_dead_letter(letter), expires_ms),
             Count(closed.datamart, ((f"events_dead.{verdict.reason}", closed.weight),), now_ms),
         ]
+
+
+def _written(effects: Sequence[Effect]) -> tuple[Operation, ...]:
+    """What effects write."""
+    return tuple([_operation(effect) for effect in effects]) if effects else ()
+
+
+def _operation(effect: Effect) -> Operation:
+    if not isinstance(effect, KeepFact):
+        raise TypeError(f"nobody writes {type(effect).__name__}")
+    key = fact_key(*effect.key)
+    return Delete(Db.FACTS, key) if effect.value is None else Put(Db.FACTS, key, effect.value)
 
 
 def _closing_counts(closed: Closed) -> tuple[tuple[str, int], ...]:
@@ -125,6 +142,7 @@ class StoreActor:
         writer: group commit; this actor waits for it, and the chain behind it for this actor.
         settler: what each envelope writes.
         settled: called with the envelopes of a group right after their commit.
+        again: takes an envelope as it entered the chain through all steps.
     """
 
     def __init__(
@@ -133,8 +151,10 @@ class StoreActor:
         writer: Writer,
         settler: Settler,
         settled: Callable[[Sequence[Envelope]], None],
+        again: Callable[[Envelope], None] | None = None,
     ) -> None:
         self._source = source
+        self._again = again
         self._writer = writer
         self._settler = settler
         self._settled = settled
@@ -169,9 +189,19 @@ class StoreActor:
     def _operations(self, envelope: Envelope) -> list[Operation]:
         # Supervision is the point here: an activity that cannot be encoded must not stop the storing of all others.
         try:
+            if envelope.context is not None and not envelope.context.holds():
+                self._repeat(envelope)
             operations = self._settler.operations(envelope)
             self._writer.check(operations)
             return operations
         except Exception as error:
-            envelope.activity, envelope.verdict, envelope.stage = None, Dead("store_error", repr(error)), "store"
+            envelope.activity, envelope.effects = None, ()
+            envelope.verdict, envelope.stage = Dead("store_error", repr(error)), "store"
             return self._settler.operations(envelope)
+
+    def _repeat(self, envelope: Envelope) -> None:
+        """What it was shown has not come to be: something ahead was dropped, or has died."""
+        if self._again is None:
+            raise TypeError("an envelope was shown what is ahead, and cannot go through the steps again")
+        envelope.activity, envelope.effects, envelope.verdict, envelope.stage = None, (), None, ""
+        self._again(envelope)

@@ -196,7 +196,8 @@ def apply_records(entry: Entry, home: Home, records: Sequence[Record]) -> list[E
             home.failed(entry, error)
             envelopes.append(dead_envelope(record, "actor_failed", repr(error)))
         else:
-            envelopes += map(Envelope, closed)
+            if closed:
+                envelopes += map(Envelope, closed)
     return envelopes
 
 

@@ -18,12 +18,16 @@ from typing import Final
 
 import trio
 
-from engine.actors.ticket import OnCommit, StoreState, Ticket
-from engine.errors import Broken, Closing, Overloaded, StoreFull
+from engine.actors.commit_thread import CommitThread
+from engine.actors.ticket import OnCommit, OnDurable, StoreState, Ticket, call_all
+from engine.errors import Broken, Closing, Overloaded, SojournError, StoreFull
 from engine.store.port import CommitReport, Operation, Store
 
 MAX_PENDING_BYTES: Final = 64 << 20
 """Default bound of what waits for its commit: a second or two of a disk that still keeps up."""
+
+TELL_SLICE: Final = 128
+"""Listeners of a batch that are told in one step of the loop: what they do is answer a sender, some 10 µs each."""
 
 RETRY_S: Final = 0.5
 """Pause before a batch that found no room is tried again."""
@@ -58,20 +62,28 @@ class Writer:
     """Commits what is submitted, in order, one transaction at a time.
 
     Args:
-        store: whose `commit` is called, in a thread of its own limit, never two at a time.
+        store: whose `commit` is called, in a thread of its own, never two at a time.
         report: told when the store is found full and when it takes writes again.
         max_pending_bytes: bound of what waits, by what the submitters say.
+        stand_aside_s: how long the loop stands aside at the most while rows are put in place; 0 with a store that does
+            not call `placed`.
     """
 
     def __init__(
-        self, store: Store, *, report: Callable[[str, str], None], max_pending_bytes: int = MAX_PENDING_BYTES
+        self,
+        store: Store,
+        *,
+        report: Callable[[str, str], None],
+        max_pending_bytes: int = MAX_PENDING_BYTES,
+        stand_aside_s: float = 0.0,
     ) -> None:
         self._store = store
         self._report = report
-        self._limiter = trio.CapacityLimiter(1)
+        self._thread = CommitThread(store.commit, stand_aside_s)
         self._queue: deque[Ticket] = deque()  # The first may be in the thread, the last may be open.
         self._work = trio.lowlevel.ParkingLot()  # The loop, when there is nothing to do.
         self._room = trio.lowlevel.ParkingLot()  # Patient submitters.
+        self._untold: deque[tuple[list[OnDurable], SojournError | None]] = deque()  # Who listens to what is known.
         self._closing = False
         self._state = StoreState()
         self._pending_operations = 0
@@ -83,6 +95,10 @@ class Writer:
         self._last_operations = 0
         self._last_commit_ms = 0.0
         self._retries = 0
+
+    def placed(self) -> None:
+        """The store has put a batch's rows in place: the loop goes on. Called in the thread of the commit."""
+        self._thread.placed()
 
     @property
     def unavailable(self) -> str | None:
@@ -100,7 +116,9 @@ class Writer:
 
     def check_store(self) -> None:
         """Raise `StoreBroken` or `Unavailable` when the store does not take writes."""
-        self._state.check()
+        state = self._state
+        if state.broken is not None or state.full is not None:
+            state.check()
 
     def check(self, operations: Sequence[Operation]) -> None:
         """Raise ValueError for what could never be written. All that is submitted is checked so."""
@@ -121,9 +139,10 @@ class Writer:
             Closing: the writer is to end, or has ended.
             ValueError: an operation is out of range; nothing was taken, and nobody else's batch is harmed.
         """
-        self._check_open()
+        if self._closing:
+            self._check_open()
         self.check_store()
-        self.check(operations)
+        self._store.check(operations)
         if not self.has_room(size_bytes):
             raise Overloaded(f"{self._pending_bytes} bytes wait to be written, the bound is {self._max_pending_bytes}")
         return self._enqueue(operations, size_bytes, on_commit)
@@ -165,12 +184,15 @@ class Writer:
             Broken: as the store raised it; the writer is of no more use.
             Exception: as a commit or a callback raised it. A batch is first in line until it is committed.
         """
+        self._thread.start()
         try:
             while (ticket := await self._next()) is not None:
                 self._finish(ticket, await self._commit(ticket))
         except trio.Cancelled:
             self.close()
             raise
+        finally:
+            self._thread.stop()
 
     def statistics(self) -> WriterStatistics:
         waiting_s = trio.current_time() - self._queue[0].opened_s if self._queue else 0.0
@@ -198,8 +220,7 @@ class Writer:
         if not self._queue or not self._queue[-1].takes(len(operations), size_bytes):
             self._queue.append(Ticket(self._state))
         ticket = self._queue[-1]
-        ticket.operations.extend(operations)
-        ticket.size_bytes += size_bytes
+        ticket.add(operations, size_bytes)
         if on_commit is not None:
             ticket.callbacks.append(on_commit)
         self._pending_operations += len(operations)
@@ -209,6 +230,9 @@ class Writer:
 
     async def _next(self) -> Ticket | None:
         while not self._queue:
+            await self._tell()
+            if self._queue:
+                break
             if self._closing:
                 return None
             await self._work.park()
@@ -216,13 +240,13 @@ class Writer:
 
     async def _commit(self, ticket: Ticket) -> CommitReport:
         """Return when the batch is on disk, however long the store is full."""
-        ticket.is_sealed = True
+        operations = ticket.seal()
         while True:
             started_s = trio.current_time()
+            self._thread.hand_over(operations)
+            await self._tell()  # Of the last commit, while this one is synced.
             try:
-                # A thread cannot be interrupted, and in a cancelled scope it would not even be started.
-                with trio.CancelScope(shield=True):
-                    report = await trio.to_thread.run_sync(self._store.commit, ticket.operations, limiter=self._limiter)
+                report = await self._thread.result()
             except StoreFull as error:
                 self._retries += 1
                 self._set_unavailable(str(error))
@@ -230,10 +254,12 @@ class Writer:
                 self._state.broken = str(error)
                 self._tell_everybody()
                 self._room.unpark_all()
+                await self._tell()
                 raise
             else:
                 self._last_commit_ms = (trio.current_time() - started_s) * 1000
                 return report
+            await self._tell()
             await trio.sleep(RETRY_S)
 
     def _set_unavailable(self, reason: str) -> None:
@@ -243,8 +269,18 @@ class Writer:
         self._tell_everybody()
 
     def _tell_everybody(self) -> None:
+        fault = self._state.fault()
         for ticket in self._queue:
             ticket.state_changed()
+            self._untold.append((ticket.take_listeners(), fault))
+
+    async def _tell(self) -> None:
+        """Tell all who listen, in slices. It is not interrupted: each of them hears once."""
+        while self._untold:
+            listeners, fault = self._untold.popleft()
+            for start in range(0, len(listeners), TELL_SLICE):
+                call_all(listeners[start : start + TELL_SLICE], fault)
+                await trio.lowlevel.cancel_shielded_checkpoint()
 
     def _finish(self, ticket: Ticket, report: CommitReport) -> None:
         """Book a batch that is on disk and tell all concerned, in one synchronous step."""
@@ -253,11 +289,12 @@ class Writer:
             self._report("writer", "the store takes writes again")
         self._queue.popleft()
         self._batches += 1
-        self._last_operations = len(ticket.operations)
+        self._last_operations = ticket.submitted
         self._operations += self._last_operations
         self._pending_operations -= self._last_operations
         self._pending_bytes -= ticket.size_bytes
         self._room.unpark_all()
+        self._untold.append((ticket.take_listeners(), None))
         _call_all(ticket.committed(report))
 
 

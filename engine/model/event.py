@@ -65,6 +65,24 @@ def event_from(body: bytes) -> Event:
     return Event(head.ts, head.event_name, body)
 
 
+class _Told(Struct, rename=lambda name: "$" + name):
+    properties: Fields | None = None
+
+
+_told_decoder: msgspec.json.Decoder[_Told] = msgspec.json.Decoder(_Told)
+
+
+def properties_of(body: bytes) -> Fields:
+    """The members of the `$properties` of an event; empty where there are none, or something else in their place.
+
+    In one pass: the fold asks this of every event.
+    """
+    try:
+        return _told_decoder.decode(body).properties or {}
+    except msgspec.ValidationError:
+        return {}
+
+
 def with_ts(body: bytes, ts_ms: int) -> bytes:
     """The same event with its time set, for an event sent without one (decision 9)."""
     fields = decode_fields(body)

@@ -85,6 +85,10 @@ def decode_record(data: bytes) -> Record:
         raise ValueError(f"damaged journal record: {error}") from error
 
 
+RECORD_BYTES = 96
+"""About what a record takes beside its root fields and its event."""
+
+
 class Weighed(Protocol):
     """What a record is made of, or what is held of it."""
 
@@ -101,4 +105,4 @@ class Weighed(Protocol):
 
 def record_size_bytes(record: Weighed) -> int:
     """About how many bytes a record takes in a queue or in the journal."""
-    return len(record.root) + len(record.event) + 96
+    return len(record.root) + len(record.event) + RECORD_BYTES

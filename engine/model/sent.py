@@ -68,6 +68,14 @@ class SentActivity(Struct, rename=lambda name: "$" + name, kw_only=True):
         """
         return _merged(self, default_compartment, MAX_IDENTIFIERS)
 
+    def is_whole(self) -> bool:
+        """Whether it is an activity as it stands, and not events of a session or live window (decision 12)."""
+        return self.session_status in ("NO_SESSION", "CLOSED_SESSION")
+
+    def has_two_channels(self) -> bool:
+        """Whether it names a site and an app."""
+        return has_text(self.site_id) and has_text(self.app_id)
+
     def channel_key(self) -> str:
         """`site:<id>`, `app:<id>`, or "" when the item names no channel."""
         if has_text(self.site_id):

@@ -111,7 +111,8 @@ def compact(data: bytes | memoryview | Raw) -> bytes:
         raise CallerError(str(error), code="bad_json", path="$") from None
     except RecursionError:
         raise CallerError("arrays and objects are nested too deeply", code="nesting_too_deep", path="$") from None
-    if b"\\u" in text or b"\\/" in text:
+    # A search for one byte takes a third of the time of one for two.
+    if b"\\" in text and (b"\\u" in text or b"\\/" in text):
         text = _ESCAPED_STRING.sub(_unescape, text)
     return text
 

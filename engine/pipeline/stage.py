@@ -1,18 +1,43 @@
 """What travels down the chain, and the one signature of its steps (house: The signatures that carry the design)."""
 
+from collections.abc import Sequence
 from typing import Protocol
 
 from msgspec import Struct
 
 from engine.model.activity import Activity
+from engine.model.fact import FactKind
 from engine.session.closed import Closed
 
 
 class Effect(Struct, frozen=True, tag=True):
-    """A conditional change that happens only in the transaction that stores its activity (decision 34).
+    """A change that happens only in the transaction that stores its activity (decision 34).
 
-    Steps that have definitions bring their own kinds of effects; each knows its condition and its store operations.
+    Storing an equal activity again has none (decision 13). Steps bring their own kinds of effects; what each writes is
+    the store actor's.
     """
+
+
+class KeepFact(Effect, frozen=True):
+    """This is so of a user point from now on, or with None: nothing of this kind is known any more.
+
+    The value is the whole of what is known, made of what the step was shown. That is no guess: before an activity is
+    stored, what it was shown is looked at again (`Context.holds`).
+    """
+
+    datamart: int
+    user_point: bytes
+    kind: FactKind
+    value: bytes | None
+
+    @property
+    def key(self) -> "FactKey":
+        """What it is about."""
+        return self.datamart, self.user_point, self.kind
+
+
+FactKey = tuple[int, bytes, FactKind]
+"""Datamart, user point and kind of a fact."""
 
 
 class Verdict(Struct, frozen=True, tag=True):
@@ -49,6 +74,7 @@ class Envelope(Struct):
         effects: of all steps so far, in order; a drop keeps only its own, a dead letter none (decision 34).
         verdict: None while the activity is on its way to being stored, else why it is not.
         stage: the step that gave the verdict.
+        context: what its steps were shown so far; None before they asked.
     """
 
     closed: Closed
@@ -56,13 +82,48 @@ class Envelope(Struct):
     effects: tuple[Effect, ...] = ()
     verdict: Drop | Dead | None = None
     stage: str = ""
+    context: "Context | None" = None
 
 
 class Context(Protocol):
-    """What a step may read beside the activity: the user as of the effects ahead in the chain.
+    """The user as the steps of one activity may see them: as of the effects ahead in the chain, stored yet or not.
 
-    The base is empty: steps without definitions need nothing. A step's module extends it with what it reads.
+    What is ahead may still be dropped, or die, and its effects with it. So a context remembers what it has shown, and
+    is asked at the chain's end whether that holds; where it does not, the activity goes through the steps once more.
+    Two activities of a user in flight thus become what they would have become one after the other.
     """
+
+    def read(self, kind: FactKind, user_point: bytes | None = None) -> bytes | None:
+        """What is known, or None.
+
+        Args:
+            kind: of what.
+            user_point: of whom, 16 bytes; the activity's own user point when None.
+        """
+        ...
+
+    def expect(self, effects: Sequence[Effect]) -> None:
+        """Show these effects of the activity, too, to its own later steps and to the activities behind it."""
+        ...
+
+    def holds(self) -> bool:
+        """Whether all that was shown is as it was; asked when the fate of everything ahead is known."""
+        ...
+
+
+class NothingKnown:
+    """A context where nothing is known of anybody."""
+
+    def read(self, kind: FactKind, user_point: bytes | None = None) -> bytes | None:
+        """As `Context.read`."""
+        return None
+
+    def expect(self, effects: Sequence[Effect]) -> None:
+        """As `Context.expect`."""
+
+    def holds(self) -> bool:
+        """As `Context.holds`."""
+        return True
 
 
 class Stage(Protocol):

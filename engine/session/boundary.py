@@ -33,7 +33,7 @@ from engine.model.channel import ChannelSettings
 from engine.model.origin import Origin
 from engine.model.record import Record
 from engine.session.closed import CloseReason, Member
-from engine.session.root import Meter, ceiling_chars
+from engine.session.root import Meter
 
 
 def joins(first_ms: int, last_ms: int, ts_ms: int, gap_ms: int) -> bool:
@@ -85,15 +85,15 @@ class Front(Struct, gc=False):
     ceiling: int = 0
     meter: Meter | None = None
 
-    def add(self, member: Member) -> None:
-        """`member` has passed its tests and is in front of the next."""
+    def add(self, member: Member, added: int) -> None:
+        """`member` has passed its tests and is in front of the next; `added` is its `ceiling_chars`."""
         if self.ceiling == 0:
             self.first_ms = member.ts_ms
             self.origin = member.origin
             self.ceiling = len('{"$events":[]}')
         if member.referrer:
             self.referrer = member.referrer
-        self.ceiling += ceiling_chars(member, self.root)
+        self.ceiling += added
         self.root = member.root
         if self.meter is not None:
             self.meter.add(member)
@@ -110,6 +110,6 @@ def visit_cut(front: Front, member: Member, settings: ChannelSettings) -> CloseR
     return None
 
 
-def fits_unmeasured(front: Front, member: Member, settings: ChannelSettings) -> bool:
-    """Whether the ceiling alone shows that `member` fits behind its front (decision 16). False says nothing."""
-    return front.ceiling + ceiling_chars(member, front.root) <= settings.max_activity_chars
+def fits_unmeasured(front: Front, added: int, settings: ChannelSettings) -> bool:
+    """Whether the ceiling alone shows that so much more fits behind a front (decision 16). False says nothing."""
+    return front.ceiling + added <= settings.max_activity_chars

@@ -18,6 +18,8 @@ MAX_HOST_CHARS = 253
 CACHED = 8192
 """Authorities and hosts whose parts are remembered: a busy server's referrers come from few places."""
 
+_WEB = ("https://", "http://")
+
 _AUTHORITY = re.compile(r"\s*(?:[A-Za-z][A-Za-z0-9+.\-]*:)?[/\\]{2}([^/?#\\]*)")
 _NO_HOST_CHARACTER = re.compile(r'[\x00-\x20\x7f"#%/:<>?@\[\\\]^`{|}]')
 
@@ -84,8 +86,20 @@ def _suffixes() -> PublicSuffixList:
 
 def site_of(url: str) -> str:
     """The registrable domain of an address, or ""."""
+    if url.startswith(_WEB):
+        # The path says nothing of the site, and addresses without it are few: half the time, remembered.
+        end = url.find("/", len("https://"))
+        if 0 < end < MAX_AUTHORITY_CHARS:
+            return _site_at(url[:end])
+    return _site_of(url)
+
+
+def _site_of(url: str) -> str:
     host = host_of(url)
     return registrable_domain(host) if host else ""
+
+
+_site_at = lru_cache(CACHED)(_site_of)
 
 
 def foreign_site(referrer: str, url: str, domain: str, aliases: tuple[str, ...]) -> str:
@@ -96,7 +110,9 @@ def foreign_site(referrer: str, url: str, domain: str, aliases: tuple[str, ...])
         url: the event's `$url`, or "". It tells the own site where the channel has neither domain nor alias.
         domain, aliases: hosts of the channel.
     """
-    site = site_of(referrer) if referrer else ""
+    if not referrer:
+        return ""
+    site = site_of(referrer)
     if not site:
         return ""
     own = _own_sites(domain, aliases)

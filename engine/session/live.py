@@ -17,5 +17,5 @@ class LiveWindow(Run):
         """When its minute is over."""
         return boundary.live_until_ms(self.first_arrival_ms, self.settings)
 
-    def _reason_to_cut(self, member: Member, start: int) -> CloseReason | None:
-        return CloseReason.SIZE if self._outgrows(member, start) else None
+    def _reason_to_cut(self, member: Member, start: int, added: int) -> CloseReason | None:
+        return CloseReason.SIZE if self._outgrows(member, start, added) else None

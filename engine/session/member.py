@@ -7,6 +7,7 @@ from msgspec import Raw
 
 from engine.model.activity import events_from
 from engine.model.channel import ChannelSettings
+from engine.model.event import properties_of
 from engine.model.origin import Origin
 from engine.model.record import Record
 from engine.model.wire import Fields, decode_fields, text_of
@@ -24,23 +25,22 @@ def member_of(record: Record, channel: ChannelSettings, like: Member | None = No
         like: another member of the same user. What is equal is held once: root fields and origins rarely change within
             a session, and are most of its bytes.
     """
-    sent = _sent_origin(record.root)
-    origin, referrer = _attributed(sent, _object(decode_fields(record.event).get("$properties")), channel)
     root = record.root
+    origin, referrer = _attributed(_sent_origin(root), properties_of(record.event), channel)
     if like is not None:
         root = like.root if like.root == root else root
         origin = like.origin if like.origin == origin else origin
     return Member(
-        ts_ms=record.ts_ms,
-        sequence=record.sequence,
-        arrival_ms=record.arrival_ms,
-        weight=record.weight,
-        process=record.process,
-        root=root,
-        event=record.event,
-        origin=origin,
-        referrer=referrer,
-        channel_version=record.channel_version,
+        record.ts_ms,
+        record.sequence,
+        record.arrival_ms,
+        record.weight,
+        record.process,
+        root,
+        record.event,
+        origin,
+        referrer,
+        record.channel_version,
     )
 
 
@@ -78,6 +78,8 @@ def bare_member(record: Record, origin: Origin | None = None) -> Member:
 
 def _attributed(sent: Fields | None, properties: Fields, channel: ChannelSettings | None) -> tuple[Origin | None, str]:
     """The origin of an event, and the site of its referrer where that is foreign."""
+    if not properties and sent is None:
+        return None, ""
     url = text_of(properties.get("$url"))
     referrer = text_of(properties.get("$referrer"))
     foreign = ""

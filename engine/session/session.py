@@ -14,7 +14,7 @@ from engine.model.channel import ChannelSettings
 from engine.session import boundary
 from engine.session.boundary import Front
 from engine.session.closed import CloseReason, Member, Source
-from engine.session.root import Meter
+from engine.session.root import Meter, ceiling_chars
 
 Channels = Callable[[str, int], ChannelSettings]
 """Settings of a channel by key and version. Every version that a record names must be there."""
@@ -116,8 +116,11 @@ class Run:
             index = bisect_left(self.members, place(member), key=place)
             self.members.insert(index, member)
             self._rewind(index)
-        self.first_arrival_ms = min(self.first_arrival_ms, member.arrival_ms)
-        self.last_arrival_ms = max(self.last_arrival_ms, member.arrival_ms)
+        # Not `min` and `max`: this is done for every event.
+        if member.arrival_ms < self.first_arrival_ms:
+            self.first_arrival_ms = member.arrival_ms
+        if member.arrival_ms > self.last_arrival_ms:
+            self.last_arrival_ms = member.arrival_ms
         self.held_bytes += _held_bytes(member)
 
     def merge(self, other: "Run") -> None:
@@ -148,13 +151,15 @@ class Run:
             member = self.members[self._tested]
             if not ending and not boundary.is_settled(member.ts_ms, self.members[-1].ts_ms, self.settings):
                 break
-            reason = self._reason_to_cut(member, start) if self._tested > start else None
+            added = ceiling_chars(member, self._front.root)
+            reason = self._reason_to_cut(member, start, added) if self._tested > start else None
             if reason is not None:
                 leaving.append(self._part(start, self._tested, reason, channels))
                 start = self._tested
                 self._front = Front()
+                added = ceiling_chars(member, b"")
                 self._settle_settings(start, channels)
-            self._front.add(member)
+            self._front.add(member, added)
             self._tested += 1
         if start:
             del self.members[:start]
@@ -171,14 +176,20 @@ class Run:
         """A run of the same members, to look at how it would end."""
         return type(self)(self.channel, self.settings, self.members, self.parts)
 
-    def _reason_to_cut(self, member: Member, start: int) -> CloseReason | None:
-        """Why the members from `start` to the tested ones end in front of `member`, or None."""
+    def _reason_to_cut(self, member: Member, start: int, added: int) -> CloseReason | None:
+        """Why the members from `start` to the tested ones end in front of `member`, or None.
+
+        Args:
+            member: the one behind them.
+            start: where they begin.
+            added: no less than what it adds to their size.
+        """
         raise NotImplementedError
 
-    def _outgrows(self, member: Member, start: int) -> bool:
+    def _outgrows(self, member: Member, start: int, added: int) -> bool:
         """Whether `member` does not fit into one activity with the tested members from `start` on (decision 16)."""
         front = self._front
-        if boundary.fits_unmeasured(front, member, self.settings):
+        if boundary.fits_unmeasured(front, added, self.settings):
             return False
         if front.meter is None:
             front.meter = Meter(self.members[start : self._tested])
@@ -209,7 +220,7 @@ class Run:
             self._tested = index
             self._front = Front()
             for member in self.members[:index]:
-                self._front.add(member)
+                self._front.add(member, ceiling_chars(member, self._front.root))
 
     def _count_again(self) -> None:
         arrivals = [member.arrival_ms for member in self.members]
@@ -234,8 +245,8 @@ class Session(Run):
         """When the silence has been long enough (decision 7a)."""
         return boundary.idle_at_ms(self.last_arrival_ms, self.settings)
 
-    def _reason_to_cut(self, member: Member, start: int) -> CloseReason | None:
+    def _reason_to_cut(self, member: Member, start: int, added: int) -> CloseReason | None:
         reason = boundary.visit_cut(self._front, member, self.settings)
-        if reason is None and self._outgrows(member, start):
+        if reason is None and self._outgrows(member, start, added):
             return CloseReason.SIZE
         return reason

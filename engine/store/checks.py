@@ -52,19 +52,22 @@ def _check(operation: Operation) -> None:
         case AppendJournal():
             _check_range("arrival", operation.last_arrival_ms, MAX_TS_MS)
             for sequence, data in operation.records:
-                _check_range("sequence", sequence, MAX_NUMBER)
-                _check_value(data)
-        case RemoveJournal():
-            for sequence in operation.sequences:
-                _check_range("sequence", sequence, MAX_NUMBER)
-        case StoreActivity():
-            _check_activity(operation)
+                # Said again here, as this is done for every event.
+                if not 0 <= sequence <= MAX_NUMBER or len(data) > MAX_VALUE_BYTES:
+                    _check_range("sequence", sequence, MAX_NUMBER)
+                    _check_value(data)
         case Count():
             _check_range("datamart", operation.datamart, MAX_DATAMART)
             _check_range("time", operation.at_ms, MAX_TS_MS)
             for name, amount in operation.amounts:
                 counter_name(name)
-                _check_range("amount", abs(amount), MAX_NUMBER)
+                if not -MAX_NUMBER <= amount <= MAX_NUMBER:
+                    _check_range("amount", abs(amount), MAX_NUMBER)
+        case RemoveJournal():
+            for sequence in operation.sequences:
+                _check_range("sequence", sequence, MAX_NUMBER)
+        case StoreActivity():
+            _check_activity(operation)
         case Put():
             _check_put(operation)
         case Delete():
@@ -88,6 +91,8 @@ def _check_activity(operation: StoreActivity) -> None:
     _check_range("time of counting", operation.counted_at_ms, MAX_TS_MS)
     if operation.expires_ms is not None:
         _check_range("expiry", operation.expires_ms - 1, MAX_TS_MS - 1)  # 0 on disk is never.
+    for effect in operation.effects:
+        _check(effect)
 
 
 def _check_put(operation: Put) -> None:

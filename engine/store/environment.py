@@ -1,6 +1,5 @@
 """The store on disk: `port.Store` over one LMDB environment."""
 
-import threading
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
@@ -20,8 +19,8 @@ class LmdbStore:
         self._environment = environment
         self._databases = environment.databases
         self._keep_counters_ms = keep_counters_ms
-        self.stand_aside: Callable[[threading.Event], None] | None = None
-        """Asked, when set, to keep busy threads off the interpreter until the event is set: see `commit`."""
+        self.on_placed: Callable[[], None] | None = None
+        """Called, when set, in a commit's thread: its rows are in place, or it failed before. See `commit`."""
 
     @classmethod
     def open(cls, settings: StorageSettings) -> "LmdbStore":
@@ -49,24 +48,22 @@ class LmdbStore:
         """As `port.Store.commit`.
 
         LMDB's binding gives the interpreter lock away with every row, and beside a busy thread waits up to 5 ms to get
-        it back: a batch of a thousand rows would take seconds. So the busy thread is asked to stand aside while rows
-        are put in place, a few milliseconds; during the sync, which is most of a commit, both run.
+        it back: a batch of a thousand rows would take seconds. So the busy thread stands aside until it hears that the
+        rows are in place, after a few milliseconds; during the sync, which is most of a commit, both run.
         """
-        check(operations)
-        placed = threading.Event()
+        placed = self.on_placed or _nobody_waits
 
         def write(txn: Txn) -> CommitReport:
             try:
                 return apply(_Transaction(txn, self._databases), operations, self._keep_counters_ms)
             finally:
-                placed.set()
+                placed()
 
-        if self.stand_aside is not None:
-            self.stand_aside(placed)
         try:
+            check(operations)
             return self._environment.write(write)
         finally:
-            placed.set()
+            placed()
 
     def get(self, db: Db, key: bytes) -> bytes | None:
         """As `port.Store.get`."""
@@ -143,6 +140,10 @@ class LmdbStore:
             StoreBroken: the last sync failed; the store is closed all the same.
         """
         self._environment.close()
+
+
+def _nobody_waits() -> None:
+    pass
 
 
 def _rows_behind(cursor: Cursor, prefix: bytes, after: bytes | None) -> Iterator[tuple[bytes, bytes]]:

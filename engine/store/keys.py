@@ -4,6 +4,7 @@
     by time      datamart u32 | ts u64 | user point 16 | unique key 16
     journal      sequence u64
     user point   datamart u32 | user point 16        (also the key of a fold state)
+    fact         datamart u32 | user point 16 | kind 1
     identifier   datamart u32 | kind 1 | hash 16
     seen         datamart u32 | kind 1 | hash 16
     dead letter  datamart u32 | at u64 | number u64
@@ -17,8 +18,10 @@ anything is packed: a number too large for its field must not become another key
 import hashlib
 import struct
 from enum import IntEnum
+from functools import lru_cache
 from typing import Final, NamedTuple
 
+from engine.model.fact import FactKind
 from engine.model.limits import MAX_DATAMART, MAX_TS_MS
 from engine.store.port import Db
 
@@ -185,6 +188,11 @@ state_key = user_point_key
 """The key of a user point's fold state, 20 bytes."""
 
 
+def fact_key(datamart: int, user_point: bytes, kind: FactKind) -> bytes:
+    """The key of what is known of a user point, 21 bytes: all of one user point lies together."""
+    return user_point_key(datamart, user_point) + bytes((kind,))
+
+
 def identifier_key(datamart: int, identifier: bytes) -> bytes:
     """The key of an identifier's row, 21 bytes. `identifier` is what `Identifier.key()` gives."""
     _check_datamart(datamart)
@@ -232,6 +240,7 @@ def counter_key(datamart: int, resolution: Resolution, bucket_ms: int, name: str
     return bucket_prefix(datamart, resolution, bucket_ms) + counter_name(name)
 
 
+@lru_cache(1024)
 def counter_name(name: str) -> bytes:
     """A counter's name as it stands in keys."""
     encoded = name.encode()

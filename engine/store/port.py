@@ -29,6 +29,7 @@ class Db(StrEnum):
     DEAD_LETTERS = "dead_letters"
     COUNTERS = "counters"
     DEFINITIONS = "definitions"
+    FACTS = "facts"
 
 
 class Operation(Struct, frozen=True, gc=False):
@@ -80,7 +81,7 @@ class StoreActivity(Operation, frozen=True, gc=False):
     `weight` and `activities_stored` by one, at `counted_at_ms`, wall clock. When the user point has absorbed others, a
     copy under an absorbed one's key is replaced too, and when `user_point` is itself an alias, the activity is stored
     under the survivor. Writes ACTIVITIES, BY_TIME, and EXPIRY when `expires_ms` is given, and drops the expiry row of
-    what it replaces.
+    what it replaces. Then come its `effects`, in order; an equal one has none.
     """
 
     datamart: int
@@ -91,6 +92,7 @@ class StoreActivity(Operation, frozen=True, gc=False):
     weight: int
     expires_ms: int | None
     counted_at_ms: int
+    effects: "tuple[Operation, ...]" = ()
 
 
 class Count(Operation, frozen=True, gc=False):

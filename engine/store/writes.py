@@ -190,6 +190,8 @@ class _Batch:
         self._stored += 1
         self._count(datamart, EVENTS_STORED, operation.weight, operation.counted_at_ms)
         self._count(datamart, ACTIVITIES_STORED, 1, operation.counted_at_ms)
+        for effect in operation.effects:
+            self.do(effect)
 
     def _remove_activity(self, key: bytes, stored: bytes) -> None:
         self._txn.delete(Db.ACTIVITIES, key)

@@ -32,6 +32,7 @@ class ScriptedStore:
         """Make the next commit stop inside its thread; returns a function that waits until it has, and the gate."""
         self._gate = threading.Event()
         self._begun = trio.Event()
+        self._token = trio.lowlevel.current_trio_token()
         return self._begun.wait, self._gate
 
     def check(self, operations):
@@ -50,7 +51,7 @@ class ScriptedStore:
         self.attempts.append(operations)
         if self._gate is not None:
             gate, self._gate = self._gate, None
-            trio.from_thread.run_sync(self._begun.set)
+            self._token.run_sync_soon(self._begun.set)
             assert gate.wait(30)
         if self.full:
             raise StoreFull("no space left on device")

@@ -7,18 +7,20 @@ import pytest
 import trio
 from msgspec import structs
 
+from engine.actors.facts import Facts
 from engine.actors.store_actor import MAX_GROUP, Settler, StoreActor, payload_of
 from engine.actors.user_actor import dead_envelope
 from engine.actors.writer import Writer
 from engine.model.activity import Activity
 from engine.model.channel import ChannelSettings
+from engine.model.fact import FactKind
 from engine.model.record import RecordKind
 from engine.pipeline.chain import build_chain
-from engine.pipeline.stage import Dead, Drop, Envelope, Keep
+from engine.pipeline.stage import Dead, Drop, Effect, Envelope, Keep, KeepFact
 from engine.session.closed import Closed, CloseReason, Source
 from engine.session.member import member_of
 from engine.store import reads
-from engine.store.keys import state_key
+from engine.store.keys import fact_key, state_key
 from engine.store.memory import MemoryStore
 from engine.store.port import AddDeadLetter, Count, Db, Delete, Put, RemoveJournal, StoreActivity
 from tests.actors.routers import point
@@ -156,6 +158,40 @@ def test_a_dead_merge_is_kept_too():
     assert (letter.weight, removed.sequences) == (0, (1,))
 
 
+# Effects (decisions 13 and 34).
+
+KEPT = KeepFact(1, point(1), FactKind.APPS, b"known")
+FACT = fact_key(1, point(1), FactKind.APPS)
+WRITTEN = Put(Db.FACTS, FACT, b"known")
+
+
+def test_effects_are_part_of_storing_their_activity():
+    envelope = made(closed(1))
+    envelope.effects = (KEPT, structs.replace(KEPT, value=None))
+    (stored, *rest) = SETTLER.operations(envelope)
+    assert stored.effects == (WRITTEN, Delete(Db.FACTS, FACT))
+    assert kinds(rest) == [Count, RemoveJournal, Put]
+
+
+def test_effects_of_a_drop_and_of_a_merge_happen_without_an_activity():
+    dropped = made(closed(1))
+    dropped.verdict, dropped.effects = Drop("no_consent"), (KEPT,)
+    assert SETTLER.operations(dropped)[1] == WRITTEN
+    moved = made(closed(3, source=Source.STATE, reason=None, members=(), absorbed=point(2)))
+    moved.effects = (KEPT,)
+    assert SETTLER.operations(moved)[0] == WRITTEN
+
+
+def test_an_effect_that_nobody_writes_is_a_mistake_of_ours():
+    class Unknown(Effect, frozen=True):
+        pass
+
+    envelope = made(closed(1))
+    envelope.effects = (Unknown(),)
+    with pytest.raises(TypeError, match="Unknown"):
+        SETTLER.operations(envelope)
+
+
 class Unwritable(Activity):
     """An activity that cannot be encoded."""
 
@@ -176,16 +212,16 @@ def spoiled(envelope, kind, **fields):
 class Chain:
     """A store actor with its writer, and what it said was settled."""
 
-    def __init__(self, store):
+    def __init__(self, store, again=None):
         self.store = store
         self.send, inbox = trio.open_memory_channel(1000)
         self.writer = Writer(store, report=lambda name, what: None)
         self.settled = []
-        self.actor = StoreActor(inbox, self.writer, SETTLER, self.settled.extend)
+        self.actor = StoreActor(inbox, self.writer, SETTLER, self.settled.extend, again)
 
 
-async def through(store, *lists):
-    chain = Chain(store)
+async def through(store, *lists, again=None):
+    chain = Chain(store, again)
     for envelopes in lists:
         chain.send.send_nowait(envelopes)
     chain.send.close()
@@ -241,3 +277,47 @@ async def test_an_actor_started_again_goes_on_with_what_it_had_taken():
         chain.writer.close()
     assert store.page(Db.JOURNAL) == []
     assert reads.counter_totals(store, 1)["events_stored"] == 2
+
+
+async def test_what_is_not_stored_has_no_effects_and_who_relied_on_it_is_made_again():
+    """The second was shown what the first says, and the third what the second says; then the first cannot be stored."""
+    store = MemoryStore()
+    store.commit([append(1, 2, 3)])
+    facts = Facts(store)
+    seen = []
+
+    def look(envelope):
+        context = facts.context(envelope)
+        before = context.read(FactKind.APPS) or b""
+        seen.append(before)
+        effects = (structs.replace(KEPT, value=before + b"%d" % envelope.closed.sequences[0]),)
+        context.expect(effects)
+        envelope.effects = effects
+
+    def again(envelope):
+        assert (envelope.activity, envelope.effects, envelope.verdict) == (None, (), None)
+        envelope.activity = made(envelope.closed).activity
+        look(envelope)
+
+    envelopes = [spoiled(made(closed(1)), Unwritable), made(closed(2)), made(closed(3))]
+    for envelope in envelopes:
+        look(envelope)
+    chain = await through(store, envelopes, again=again)
+    assert len(chain.settled) == 3
+    assert seen == [b"", b"1", b"12", b"", b"2"]
+    assert store.get(Db.FACTS, FACT) == b"23"
+    assert reads.counter_totals(store, 1)["events_dead"] == 1
+
+
+async def test_who_relied_on_what_holds_is_stored_as_it_is():
+    store = MemoryStore()
+    store.commit([append(1, 2)])
+    facts = Facts(store)
+    envelopes = [made(closed(1)), made(closed(2))]
+    for envelope, value in zip(envelopes, (b"a", b"b"), strict=True):
+        context = facts.context(envelope)
+        context.read(FactKind.APPS)
+        envelope.effects = (structs.replace(KEPT, value=value),)
+        context.expect(envelope.effects)
+    await through(store, envelopes[:1], envelopes[1:])
+    assert store.get(Db.FACTS, FACT) == b"b"

@@ -43,7 +43,16 @@ def append(*sequences, arrival_ms=NOW_MS, **fields):
 
 
 def activity(
-    value=b"{}", *, ts_ms=NOW_MS, key=1, user_point=None, weight=1, expires_ms=None, datamart=1, counted_at_ms=NOW_MS
+    value=b"{}",
+    *,
+    ts_ms=NOW_MS,
+    key=1,
+    user_point=None,
+    weight=1,
+    expires_ms=None,
+    datamart=1,
+    counted_at_ms=NOW_MS,
+    effects=(),
 ):
     return StoreActivity(
         datamart=datamart,
@@ -54,6 +63,7 @@ def activity(
         weight=weight,
         expires_ms=expires_ms,
         counted_at_ms=counted_at_ms,
+        effects=effects,
     )
 
 

@@ -48,6 +48,26 @@ def key_of(user_point, key=1, ts_ms=NOW_MS):
     return activity_key(1, user_point, ts_ms, unique(key))
 
 
+class TestEffects:
+    EFFECTS = (Put(Db.FACTS, b"a", b"1"), Put(Db.FACTS, b"b", b"2"), Delete(Db.FACTS, b"a"))
+
+    def test_they_happen_with_their_activity_in_their_order(self, store):
+        store.commit([activity(effects=self.EFFECTS)])
+        assert rows(store, Db.FACTS) == [(b"b", b"2")]
+        store.commit([activity(b"{1}", effects=(Put(Db.FACTS, b"b", b"3"),))])
+        assert rows(store, Db.FACTS) == [(b"b", b"3")], "another one under its key has effects of its own"
+
+    def test_an_equal_activity_has_none(self, store):
+        store.commit([activity()])
+        store.commit([activity(effects=self.EFFECTS)])
+        assert rows(store, Db.FACTS) == []
+        assert total(store, "events_duplicate") == 1
+
+    def test_one_that_could_never_be_written_is_refused(self, store):
+        with pytest.raises(ValueError, match="StoreActivity: key of 0 bytes"):
+            store.check([activity(effects=(Put(Db.FACTS, b"", b""),))])
+
+
 class TestPutAndDelete:
     def test_operations_apply_in_order(self, store):
         store.commit([Put(Db.META, b"k", b"1"), Delete(Db.META, b"k"), Put(Db.META, b"k", b"2")])

@@ -106,12 +106,12 @@ def test_steps_are_told_what_they_may_read():
         seen.append(given)
         return Keep(activity)
 
-    chain_of = build_chain(lambda datamart: "1", context)
+    chain_of = build_chain(lambda datamart: "1", lambda envelope: context)
     assert len(chain_of) == 6
     steps = tuple((name, look) for name, _ in STEPS)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(chain, "STEPS", steps)
-        through(session("buy"), build_chain(lambda datamart: "1", context))
+        through(session("buy"), build_chain(lambda datamart: "1", lambda envelope: context))
     assert seen == [context] * 5
 
 

@@ -304,3 +304,26 @@ def test_snapshots_show_what_is_open_and_change_nothing():
 def test_root_of_is_what_members_carry():
     """The builder of these tests makes what `accept` leaves: compact JSON."""
     assert b" " not in root_of()
+
+
+def test_only_what_joined_and_left_nothing_has_put_off_what_is_due():
+    """Whoever looks at a visitor when it is due need not look again at what is put off, and must at anything else."""
+    feed = Feed(settings(1, grace_ms=1), settings(2, grace_ms=1, gap_ms=10))
+    seen_put_off = []
+
+    def put_off(ts: int, **options: object) -> None:
+        before_ms = feed.visitor.due_at()
+        feed.event(ts, **options)
+        seen_put_off.append(feed.visitor.is_put_off)
+        if feed.visitor.is_put_off:
+            assert before_ms is not None
+            assert feed.visitor.due_at() >= before_ms
+            assert feed.visitor.open_sessions == 1
+
+    put_off(0)  # It opens one.
+    put_off(1)
+    put_off(0)
+    put_off(2, arrival=2, version=2)  # Other settings: it may be due earlier.
+    put_off(3, arrival=3, version=2)
+    put_off(5000, arrival=5000)  # The others close.
+    assert seen_put_off == [False, True, True, False, True, False]

@@ -4,6 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from engine.model.fact import FactKind
 from engine.model.limits import MAX_DATAMART, MAX_TS_MS
 from engine.store import keys
 from engine.store.keys import MAX_COUNTER_NAME_BYTES, MAX_KEY_BYTES, MAX_NUMBER, Resolution, SeenKind
@@ -70,6 +71,11 @@ def test_an_activity_key_is_44_bytes_in_the_stated_order():
     assert key == bytes.fromhex("01020304") + b"u" * 16 + bytes.fromhex("05060708090A0B0C") + b"k" * 16
     assert keys.user_point_key(0x01020304, b"u" * 16) == key[:20]
     assert keys.time_bound(0x05060708090A0B0C, b"k" * 16) == key[20:]
+
+
+def test_facts_of_a_user_point_lie_together():
+    prefix = keys.user_point_key(1, b"u" * 16)
+    assert [keys.fact_key(1, b"u" * 16, kind) for kind in FactKind] == [prefix + bytes((kind,)) for kind in FactKind]
 
 
 def test_a_state_has_the_key_of_its_user_point():

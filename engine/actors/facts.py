@@ -1,0 +1,107 @@
+"""What is known of users, as of all activities ahead in the chain, stored yet or not (house: Effects are values).
+
+Two places know a fact, and are asked in this order: the envelopes ahead that are not settled, the latest of them first,
+and the store. An envelope that was dropped or has died shows its effects no more. Whoever was shown them before that is
+found out at the chain's end, when the fate of all that is ahead is known, and goes through the steps once more.
+"""
+
+from bisect import insort
+from collections.abc import Iterable, Sequence
+
+from engine.model.fact import FactKind
+from engine.pipeline.stage import Context, Effect, Envelope, FactKey, KeepFact
+from engine.store.keys import fact_key
+from engine.store.port import Db, Store
+
+
+class Facts:
+    """The overlay over the store. All of it belongs to the Trio thread.
+
+    Args:
+        store: where facts are kept; a look-up is a point read.
+    """
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+        # By fact, in the order of the chain: the contexts of envelopes that change it and are not settled.
+        self._ahead: dict[FactKey, list[_Shown]] = {}
+        self._places = 0
+
+    def __len__(self) -> int:
+        """How many facts are about to change. No more than activities on their way, which are bounded."""
+        return len(self._ahead)
+
+    def context(self, envelope: Envelope) -> Context:
+        """What the steps of this envelope may see; its place in the order is that of the first call."""
+        if envelope.context is None:
+            self._places += 1
+            envelope.context = _Shown(self, envelope, self._places)
+        return envelope.context
+
+    def settled(self, envelopes: Iterable[Envelope]) -> None:
+        """These envelopes were committed, with what has become of their effects."""
+        for envelope in envelopes:
+            context, envelope.context = envelope.context, None
+            if isinstance(context, _Shown):
+                self._forget(context)
+
+    def as_of(self, place: int, key: FactKey) -> bytes | None:
+        """A fact as of everything ahead of a place."""
+        for shown in reversed(self._ahead.get(key, ())):
+            if shown.place < place and (effect := _last(shown.envelope, key)) is not None:
+                return effect.value
+        return self._store.get(Db.FACTS, fact_key(*key))
+
+    def expect(self, context: "_Shown", key: FactKey) -> None:
+        """From now on a fact is what this envelope's effects say. To be said once."""
+        insort(self._ahead.setdefault(key, []), context, key=lambda shown: shown.place)
+
+    def _forget(self, context: "_Shown") -> None:
+        for key in context.changes:
+            waiting = self._ahead[key]
+            waiting.remove(context)  # The first, nearly always: they settle in order.
+            if not waiting:
+                del self._ahead[key]
+
+
+class _Shown:
+    """The context of one envelope: what it was shown, and what it changes."""
+
+    __slots__ = ("_facts", "_seen", "changes", "envelope", "place")
+
+    def __init__(self, facts: Facts, envelope: Envelope, place: int) -> None:
+        self._facts = facts
+        self.envelope = envelope
+        self.place = place
+        # Tuples: nearly always empty, and an empty one takes no memory.
+        self.changes: tuple[FactKey, ...] = ()
+        self._seen: tuple[tuple[FactKey, bytes | None], ...] = ()
+
+    def read(self, kind: FactKind, user_point: bytes | None = None) -> bytes | None:
+        """As `Context.read`."""
+        closed = self.envelope.closed
+        key = closed.datamart, user_point or closed.user_point, kind
+        own = _last(self.envelope, key)
+        if own is not None:
+            return own.value
+        value = self._facts.as_of(self.place, key)
+        self._seen += ((key, value),)
+        return value
+
+    def expect(self, effects: Sequence[Effect]) -> None:
+        """As `Context.expect`."""
+        for effect in effects:
+            if isinstance(effect, KeepFact) and effect.key not in self.changes:
+                self.changes += (effect.key,)
+                self._facts.expect(self, effect.key)
+
+    def holds(self) -> bool:
+        """As `Context.holds`. Not to be asked twice: the next answer is about what is shown from now on."""
+        seen, self._seen = self._seen, ()
+        return all(self._facts.as_of(self.place, key) == value for key, value in seen)
+
+
+def _last(envelope: Envelope, key: FactKey) -> KeepFact | None:
+    """What the effects of an envelope leave of a fact, where they touch it."""
+    found = (effect for effect in reversed(envelope.effects) if isinstance(effect, KeepFact) and effect.key == key)
+    return next(found, None)
