@@ -84,7 +84,7 @@ def reply_for(error: BaseException) -> Reply:
         return error_reply(error.status, error.code, error.message, path=error.path, headers=error.headers)
     for kind, status in STATUS_OF:
         if isinstance(error, kind):
-            headers = {"retry-after": str(_retry_after_s(error))} if status in (429, 503) else {}
+            headers = {"retry-after": _retry_after(error)} if status in (429, 503) else {}
             path = error.path if isinstance(error, CallerError) else ""
             return error_reply(status, error.code, str(error) or error.code, path=path, headers=headers)
     error_id = str(uuid4())
@@ -92,7 +92,10 @@ def reply_for(error: BaseException) -> Reply:
     return error_reply(500, "internal_error", "internal error; the log names it by error_id", error_id=error_id)
 
 
-def _retry_after_s(error: SojournError) -> int:
-    """Whole seconds, spread over twice the asked time, so that refused senders do not all come back at once."""
-    asked_s = error.retry_after_s if isinstance(error, Overloaded | Unavailable) else RETRY_AFTER_S
-    return random.randint(max(1, asked_s), max(1, 2 * asked_s))
+def retry_after(asked_s: int) -> str:
+    """`Retry-After` in whole seconds, up to twice the asked time: refused senders shall not all come back at once."""
+    return str(random.randint(max(1, asked_s), max(1, 2 * asked_s)))
+
+
+def _retry_after(error: SojournError) -> str:
+    return retry_after(error.retry_after_s if isinstance(error, Overloaded | Unavailable) else RETRY_AFTER_S)

@@ -1,4 +1,4 @@
-"""Where and how our planes listen: the sockets, hypercorn's configuration, its log lines among ours."""
+"""Where and how our planes listen: the sockets; for the API hypercorn's configuration, its log lines among ours."""
 
 import socket
 from contextlib import ExitStack
@@ -30,12 +30,13 @@ class Listener:
     Args:
         host: a name or an address.
         port: 0 picks a free one.
+        scheme: of its addresses.
 
     Raises:
         BadSettings: the address cannot be bound.
     """
 
-    def __init__(self, host: str, port: int) -> None:
+    def __init__(self, host: str, port: int, *, scheme: str = "http") -> None:
         try:
             family, kind, proto, _, address = socket.getaddrinfo(
                 host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
@@ -49,7 +50,11 @@ class Listener:
                 unless_bound.pop_all()
         except OSError as error:
             raise BadSettings(f"cannot listen on {host}:{port}: {error.strerror or error}") from None
-        self.url = f"http://{f'[{host}]' if ':' in host else host}:{self._socket.getsockname()[1]}"
+        self.url = f"{scheme}://{f'[{host}]' if ':' in host else host}:{self._socket.getsockname()[1]}"
+
+    def socket(self) -> socket.socket:
+        """The bound socket, for a listener of our own, which closes it."""
+        return self._socket
 
     def config(self, grace_s: float) -> Config:
         """hypercorn's configuration for this address; the socket becomes hypercorn's.

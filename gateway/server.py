@@ -9,6 +9,7 @@ drain budgets are spent the process ends as it is, which loses nothing that was 
 import gc
 import os
 import signal
+import ssl
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
@@ -23,8 +24,13 @@ from hypercorn.typing import ASGIFramework
 
 from engine import Engine, Settings, log, open_engine
 from gateway.api.app import api_app
-from gateway.collect.app import collect_app
-from gateway.collect.table import ROUTES
+from gateway.collect.collect import Collect
+from gateway.collect.cors import Cors
+from gateway.collect.listener.serve import CollectListener
+from gateway.collect.listener.tls import tls_context
+from gateway.collect.location import open_locator
+from gateway.collect.plane import Plane
+from gateway.collect.table import collect_routes
 from gateway.listen import Listener
 
 EXIT_CLEAN: Final = 0
@@ -59,11 +65,14 @@ async def run(settings: Settings, ready: Ready) -> int:
     budgets = settings.actors
     drain_s = budgets.drain_requests_s + budgets.drain_chain_s + budgets.drain_store_s
     stopping = trio.Event()
-    finished: list[trio.Event] = []
+    finished = [trio.Event(), trio.Event()]
     with ExitStack() as stack:
-        listeners = [Listener(plane.host, plane.port) for plane in (settings.collect, settings.api)]
-        for listener in listeners:
-            stack.callback(listener.close)
+        locate = open_locator(settings.visitors)
+        tls = tls_context(settings.collect.tls_certificate, settings.collect.tls_key)
+        at = Listener(settings.collect.host, settings.collect.port, scheme="https" if tls else "http")
+        stack.callback(at.close)
+        api_at = Listener(settings.api.host, settings.api.port)
+        stack.callback(api_at.close)
         end = stack.enter_context(_HardStop())
         # The planes' nursery is outside the engine: a connection that hangs after its grace does not keep the engine
         # from draining. Hence a handler may meet a closing engine, and answers 503.
@@ -72,11 +81,15 @@ async def run(settings: Settings, ready: Ready) -> int:
             planes.start_soon(_watch_signals, stopping, hurry, name="signals")
             with hurry, end.if_it_fails(MARGIN_S, EXIT_BROKEN):
                 async with open_engine(settings) as engine:
-                    for listener, app in zip(listeners, _apps(engine, settings), strict=True):
-                        finished.append(done := trio.Event())
-                        await planes.start(_plane, app, listener.config(budgets.drain_requests_s), stopping, done)
+                    collect = Collect(engine, settings, locate=locate)
+                    if locate is not None:
+                        collect.counters.watch(locate.statistics)
+                    grace_s = budgets.drain_requests_s
+                    listener = _collect_listener(collect, tls)
+                    await planes.start(_serve_collect, listener, at, stopping, grace_s, finished[0])
+                    await planes.start(_serve_api, api_app(collect), api_at.config(grace_s), stopping, finished[1])
                     _tune_gc()
-                    ready(engine, *(listener.url for listener in listeners))
+                    ready(engine, at.url, api_at.url)
                     await stopping.wait()
                     end.within(drain_s + 2 * MARGIN_S, EXIT_CUT)
                     with trio.move_on_after(budgets.drain_requests_s + MARGIN_S):
@@ -88,13 +101,30 @@ async def run(settings: Settings, ready: Ready) -> int:
     return code
 
 
-def _apps(engine: Engine, settings: Settings) -> tuple[ASGIFramework, ASGIFramework]:
-    limits = settings.collect
-    collect = collect_app(engine, ROUTES, max_body_bytes=limits.max_body_bytes, body_timeout_s=limits.body_timeout_s)
-    return collect, api_app(engine, settings)
+def _collect_listener(collect: Collect, tls: ssl.SSLContext | None) -> CollectListener:
+    settings = collect.settings.collect
+    plane = Plane(collect, collect_routes(collect), Cors(collect.engine.site_hosts, settings.cors_origins))
+    listener = CollectListener(plane, settings, tls)
+    collect.counters.watch(listener.statistics)
+    return listener
 
 
-async def _plane(
+async def _serve_collect(
+    listener: CollectListener,
+    at: Listener,
+    stopping: trio.Event,
+    grace_s: float,
+    done: trio.Event,
+    *,
+    task_status: "trio.TaskStatus[None]",
+) -> None:
+    try:
+        await listener.serve([at.socket()], stopping, grace_s, task_status=task_status)
+    finally:
+        done.set()
+
+
+async def _serve_api(
     app: ASGIFramework,
     config: Config,
     stopping: trio.Event,

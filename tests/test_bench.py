@@ -17,7 +17,7 @@ from bench.machine import cpu_s, resident, spread_of
 from engine import split_items
 
 ROOT = Path(__file__).parent.parent
-BENCHES = ("ack", "memory", "stall")
+BENCHES = ("ack", "collect", "memory", "stall")
 
 
 def run_bench(name: str, *options: str) -> str:

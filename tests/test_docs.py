@@ -112,8 +112,8 @@ def test_a_room_is_in_the_architecture(room: str):
 
 def sections() -> list[str]:
     """The sections of the settings: the fields of the Struct `Settings`."""
-    file = ROOT / "engine" / "settings.py"
-    assert file.is_file(), "engine/settings.py is missing"
+    file = ROOT / "engine" / "settings" / "root.py"
+    assert file.is_file(), "engine/settings/root.py is missing"
     classes = [node for node in ast.parse(file.read_text(encoding="utf-8")).body if isinstance(node, ast.ClassDef)]
     fields = [
         field.target.id

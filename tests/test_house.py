@@ -12,8 +12,10 @@ FOLDERS = ("engine", "gateway", "tests", "bench")
 
 def read_house() -> dict[str, str]:
     """Path → text of every Python file of the project."""
-    files = (file for folder in FOLDERS for file in (ROOT / folder).rglob("*.py"))
-    return {file.relative_to(ROOT).as_posix(): file.read_text(encoding="utf-8") for file in files}
+    files = (file.relative_to(ROOT) for folder in FOLDERS for file in (ROOT / folder).rglob("*.py"))
+    # Some packages of npm bring Python files: they are not ours.
+    own = (file for file in files if "node_modules" not in file.parts)
+    return {file.as_posix(): (ROOT / file).read_text(encoding="utf-8") for file in own}
 
 
 def check(path: str, *lines: str, beside: tuple[str, ...] = ()) -> list[str]:

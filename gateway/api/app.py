@@ -7,10 +7,12 @@ import quart
 from quart_trio import QuartTrio
 from werkzeug.exceptions import HTTPException
 
-from engine import Engine, Settings
 from gateway.api import metrics, timelines, user_points
 from gateway.api.mount import mount, response
-from gateway.collect.table import ROUTES as COLLECT_ROUTES
+from gateway.collect.collect import Collect
+from gateway.collect.cors import Cors
+from gateway.collect.plane import Plane
+from gateway.collect.table import collect_routes
 from gateway.errors import error_reply, reply_for
 from gateway.linger import lingering
 
@@ -25,13 +27,13 @@ _CODES = {
 }
 
 
-def api_app(engine: Engine, settings: Settings) -> "ASGIFramework":
+def api_app(collect: Collect) -> "ASGIFramework":
     """The application.
 
     Args:
-        engine: who is asked.
-        settings: page sizes, and the bounds of a body, which are those of the collect plane.
+        collect: the engine that is asked, page sizes, the bounds of a body; its counters are shown.
     """
+    engine, settings = collect.engine, collect.settings
     app = QuartTrio("sojourn", static_folder=None)
     app.config["MAX_CONTENT_LENGTH"] = settings.collect.max_body_bytes
     app.config["BODY_TIMEOUT"] = settings.collect.body_timeout_s
@@ -39,7 +41,8 @@ def api_app(engine: Engine, settings: Settings) -> "ASGIFramework":
     app.url_map.merge_slashes = False
     app.register_error_handler(HTTPException, _refused)
     app.register_error_handler(Exception, _failed)
-    mount(app, engine, (*timelines.routes(settings), *user_points.ROUTES, *metrics.ROUTES, *COLLECT_ROUTES))
+    own = (*timelines.routes(engine, settings), *user_points.routes(engine), *metrics.routes(collect))
+    mount(app, Plane(collect, (*own, *collect_routes(collect)), Cors(engine.site_hosts, settings.collect.cors_origins)))
     return lingering(app)
 
 

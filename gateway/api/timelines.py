@@ -42,9 +42,9 @@ async def get_user_activities(settings: Settings, engine: Engine, request: Reque
     return ok_list([msgspec.Raw(item) for item in shown], max_results=limit, **more)
 
 
-def routes(settings: Settings) -> tuple[Route, ...]:
+def routes(engine: Engine, settings: Settings) -> tuple[Route, ...]:
     """Where timelines are read, with the page sizes of the settings."""
-    handler = partial(get_user_activities, settings)
+    handler = partial(get_user_activities, settings, engine)
     return (
         Route("GET", "/v1/datamarts/:datamart/user_timelines/:selector+/user_activities", handler),
         Route("GET", "/v1/datamarts/:datamart/user_points/:selector+/user_activities", handler),

@@ -1,5 +1,7 @@
 """`GET /v1/datamarts/:d/user_points/:selector/user_identifiers`: by what a person is known (mediarithmics 11.2)."""
 
+from functools import partial
+
 import trio
 
 from engine import Engine
@@ -21,4 +23,7 @@ async def get_user_identifiers(engine: Engine, request: Request) -> Reply:
     return ok_list(found, max_results=len(found))
 
 
-ROUTES = (Route("GET", "/v1/datamarts/:datamart/user_points/:selector+/user_identifiers", get_user_identifiers),)
+def routes(engine: Engine) -> tuple[Route, ...]:
+    """Where identifiers are read."""
+    pattern = "/v1/datamarts/:datamart/user_points/:selector+/user_identifiers"
+    return (Route("GET", pattern, partial(get_user_identifiers, engine)),)

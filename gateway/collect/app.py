@@ -3,15 +3,13 @@
 It owes what a framework would do: a bounded body, and a deadline for it.
 """
 
-from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import trio
 
-from engine import Engine
+from gateway.collect.plane import Plane, Waiting
 from gateway.collect.reply import Reply
-from gateway.collect.request import Request, parse_headers, parse_query
-from gateway.collect.routes import Route, find
+from gateway.collect.request import Request, parse_headers
 from gateway.errors import RequestError, reply_for
 from gateway.linger import lingering
 
@@ -27,25 +25,20 @@ if TYPE_CHECKING:
     )
 
 
-def collect_app(
-    engine: Engine, routes: Sequence[Route], *, max_body_bytes: int, body_timeout_s: float
-) -> "ASGIFramework":
+def collect_app(plane: Plane, *, max_body_bytes: int, body_timeout_s: float) -> "ASGIFramework":
     """The application.
 
     Args:
-        engine: who takes the events.
-        routes: the table.
+        plane: what answers.
         max_body_bytes: a larger body is refused, 413.
         body_timeout_s: seconds within which a body must have arrived, else 408.
     """
-    plane = _Plane(engine, routes, max_body_bytes, body_timeout_s)
-    return lingering(plane)
+    return lingering(_Plane(plane, max_body_bytes, body_timeout_s))
 
 
 class _Plane:
-    def __init__(self, engine: Engine, routes: Sequence[Route], max_body_bytes: int, body_timeout_s: float) -> None:
-        self._engine = engine
-        self._routes = routes
+    def __init__(self, plane: Plane, max_body_bytes: int, body_timeout_s: float) -> None:
+        self._plane = plane
         self._max_body_bytes = max_body_bytes
         self._body_timeout_s = body_timeout_s
 
@@ -68,22 +61,20 @@ class _Plane:
         await _send(reply, send)
 
     async def _reply(self, scope: "HTTPScope", body: "_Body") -> Reply:
-        # hypercorn decodes `path`; an encoded slash is a part of its segment only in `raw_path`.
-        path = scope["raw_path"].decode("ascii", "replace")
-        handler, params = find(self._routes, scope["method"], path)
         headers = parse_headers(scope["headers"])
-        query = parse_query(scope["query_string"].decode("ascii", "replace"))
         client = scope.get("client")
         request = Request(
             method=scope["method"],
-            path=path,
-            params=params,
-            query=query,
+            path=scope["raw_path"].decode("ascii", "replace"),
+            raw_query=scope["query_string"].decode("ascii", "replace"),
             headers=headers,
             body=await body.read(headers.get("content-length")),
             client=str(client[0]) if client else "",
         )
-        return await handler(self._engine, request)
+        answer = self._plane.answer(request)
+        if isinstance(answer, Waiting):
+            answer = answer.wait()
+        return answer if isinstance(answer, Reply) else await answer
 
 
 class _Gone(Exception):

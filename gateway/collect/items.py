@@ -41,12 +41,9 @@ def items_of(body: bytes, headers: Mapping[str, str]) -> Items:
     NDJSON is what calls itself so (`content-type`), or what has one object behind another on a line of its own.
 
     Raises:
-        RequestError: 400, the body is empty; 415, it is compressed.
+        RequestError: 400, the body is empty.
         CallerError: an array that is not JSON, or more items than one request may have.
     """
-    encoding = headers.get("content-encoding", "identity").strip().lower()
-    if encoding not in ("", "identity"):
-        raise RequestError(415, "unsupported_encoding", f"content-encoding {encoding!r} is not supported")
     start = body.lstrip(b" \t\r\n")[:1]
     if not start:
         raise RequestError(400, "empty_body", "the body is empty")

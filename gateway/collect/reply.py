@@ -1,18 +1,24 @@
-"""A reply as protocol code makes it, and the platform's envelopes around its data (facts: mediarithmics 11.4)."""
+"""What protocol code answers, and the platform's envelopes around its data (facts: mediarithmics 11.4).
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+An answer is a `Reply`, or one that holds as soon as what was taken is on disk (`Pending`), or one that somebody works
+on (an awaitable). A `Pending` needs no task to wait for it: the listener is called back when the commit is through, and
+writes all the answers that it covers.
+"""
+
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
 
 import msgspec
+from msgspec import Struct
+
+from engine import Receipt
 
 JSON = ("content-type", "application/json; charset=utf-8")
 
 _encoder = msgspec.json.Encoder()
 
 
-@dataclass(frozen=True, slots=True)
-class Reply:
+class Reply(Struct, frozen=True, gc=False):
     """One reply.
 
     Attributes:
@@ -26,6 +32,24 @@ class Reply:
     body: bytes = b""
 
 
+class Pending(Struct, frozen=True):
+    """A reply that holds once everything in the receipt is on disk.
+
+    Attributes:
+        receipt: of what was taken.
+        render: makes the reply, after the commit; a function of the receipt.
+        datamart: whose it is.
+    """
+
+    receipt: Receipt
+    render: Callable[[Receipt], Reply]
+    datamart: int
+
+
+Answer = Reply | Pending | Awaitable[Reply]
+"""What a protocol function returns."""
+
+
 def json_reply(
     value: Any,  # noqa: ANN401 - any JSON value is meant
     *,
@@ -34,6 +58,11 @@ def json_reply(
 ) -> Reply:
     """A reply with this value as JSON; `msgspec.Raw` in it is written as it is."""
     return Reply(status, (JSON, *headers), _encoder.encode(value))
+
+
+def with_headers(reply: Reply, headers: Sequence[tuple[str, str]]) -> Reply:
+    """The same reply with further headers behind its own."""
+    return Reply(reply.status, (*reply.headers, *headers), reply.body) if headers else reply
 
 
 def ok(data: Any, **more: Any) -> Reply:  # noqa: ANN401 - any JSON value is meant

@@ -1,39 +1,57 @@
 """A request as protocol code sees it, whichever server read it."""
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
 from urllib.parse import parse_qsl
+
+from msgspec import Struct
 
 from gateway.errors import RequestError
 
-MAX_QUERY_FIELDS = 64
-"""Parameters of one request. Ours have a handful; the bound keeps a hostile query from being taken apart."""
+MAX_QUERY_FIELDS = 256
+"""Parameters of one request. A pixel has one for each property; a hostile query is not taken apart beyond this."""
 
 MAX_DATAMART = 2**32 - 1
 """A datamart id is four bytes of every key of the store: a larger one cannot exist."""
 
+_NO_PARAMS: Mapping[str, str] = {}
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Request:
-    """One request, read whole.
+
+class Request(Struct, kw_only=True):
+    """One request, read whole. Nobody changes one; it is not frozen because its query is taken apart when asked for.
 
     Attributes:
         method: upper case.
         path: as it was sent, without the query, percent-encoded.
+        raw_query: as it was sent, behind the `?`.
         params: the named segments of the route's pattern, decoded.
-        query: parameter → its values in order, form-decoded.
         headers: lower-case name → value; a repeated header's values joined by ", ".
-        body: as it was sent.
-        client: address of the peer, or "".
+        body: inflated: what `content-encoding` said is undone.
+        compressed_body: the body as it was sent, where it was compressed; else None.
+        client: address of the client, or "": the peer's, or what a trusted proxy says.
+        secure: whether it came over TLS, to us or to a trusted proxy.
     """
 
     method: str = "GET"
     path: str = "/"
-    params: Mapping[str, str] = field(default_factory=dict)
-    query: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
-    headers: Mapping[str, str] = field(default_factory=dict)
+    raw_query: str = ""
+    params: Mapping[str, str] = _NO_PARAMS
+    headers: Mapping[str, str] = _NO_PARAMS
     body: bytes = b""
+    compressed_body: bytes | None = None
     client: str = ""
+    secure: bool = False
+    _query: "Mapping[str, tuple[str, ...]] | None" = None
+
+    @property
+    def query(self) -> Mapping[str, tuple[str, ...]]:
+        """Parameter → its values in order, form-decoded.
+
+        Raises:
+            RequestError: 400, more than `MAX_QUERY_FIELDS` parameters.
+        """
+        if self._query is None:
+            self._query = parse_query(self.raw_query) if self.raw_query else {}
+        return self._query
 
     def parameter(self, name: str) -> str | None:
         """The query parameter of this name, or None when it was not sent.

@@ -1,18 +1,24 @@
-"""The routing table: method and path → a function `(engine, request) → reply`."""
+"""The routing table: method and path → a function `request → answer`."""
 
 import re
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
+from typing import Final
 from urllib.parse import unquote
 
-from engine import Engine
-from gateway.collect.reply import Reply
+from gateway.collect.reply import Answer, Reply
 from gateway.collect.request import Request
-from gateway.errors import RequestError
+from gateway.errors import RequestError, reply_for
 
-Handler = Callable[[Engine, Request], Awaitable[Reply]]
-"""Protocol code. It raises engine errors and `RequestError`; `gateway.errors.reply_for` turns them into replies."""
+Handler = Callable[[Request], Answer]
+"""Protocol code. It raises engine errors and `RequestError`; its route's `refusal` turns them into replies."""
+
+Refusal = Callable[[BaseException], Reply]
+"""How a protocol says no."""
+
+MAX_REMEMBERED: Final = 4096
+"""Paths whose route is remembered; senders use a handful, and who makes up more only makes us forget."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,11 +29,20 @@ class Route:
         method: upper case. A `GET` answers `HEAD` too: the server leaves the body out.
         pattern: segments; `:name` stands for any one segment, `:name+` for any one or several.
         handler: what answers.
+        protocol: whose rules it follows: a label of counters.
+        refusal: makes a reply of what the handler raises, or of a commit that failed.
+        is_public: whether pages of other origins may use it (CORS).
+        is_fallback: whether it is only for paths that no other route has. Asked by another method, such a path is
+            nowhere, and not a path with other methods.
     """
 
     method: str
     pattern: str
     handler: Handler
+    protocol: str = "api"
+    refusal: Refusal = reply_for
+    is_public: bool = False
+    is_fallback: bool = False
 
     def match(self, path: str) -> dict[str, str] | None:
         """The named segments, decoded, when the percent-encoded path fits; else None."""
@@ -51,26 +66,60 @@ def _compiled_segment(segment: str) -> str:
     return f"(?P<{name}>{'.+' if segment.endswith('+') else '[^/]+'})"
 
 
-def find(routes: Sequence[Route], method: str, path: str) -> tuple[Handler, Mapping[str, str]]:
-    """The handler for a request, and the decoded segments that its pattern names.
+@dataclass(frozen=True, slots=True)
+class Found:
+    """A route for a path, and the decoded segments that its pattern names."""
+
+    route: Route
+    params: Mapping[str, str]
+
+
+class RoutingTable:
+    """The routes of a plane; the first that fits holds.
 
     Args:
-        routes: the table.
-        method: upper case.
-        path: percent-encoded, so that an encoded `/` stays inside its segment.
-
-    Raises:
-        RequestError: 404, no such path; 405, not by this method.
+        routes: in order; what is more particular stands before what is more general, fallbacks last.
     """
-    allowed: list[str] = []
-    for route in routes:
-        params = route.match(path)
-        if params is None:
-            continue
-        if method in route.methods():
-            return route.handler, params
-        allowed += route.methods()
-    if allowed:
-        headers = {"allow": ", ".join(allowed)}
-        raise RequestError(405, "method_not_allowed", f"{method} is not possible here", headers=headers)
-    raise RequestError(404, "not_found", "Resource Not Found")
+
+    def __init__(self, routes: Sequence[Route]) -> None:
+        self.routes = tuple(routes)
+        self._remembered: dict[tuple[str, str], Found] = {}
+
+    def find(self, method: str, path: str) -> Found:
+        """The route for a request.
+
+        Args:
+            method: upper case.
+            path: percent-encoded, so that an encoded `/` stays inside its segment.
+
+        Raises:
+            RequestError: 404, no such path; 405, not by this method.
+        """
+        found = self._remembered.get((method, path))
+        if found is None:
+            found = self._look(method, path)
+            if len(self._remembered) >= MAX_REMEMBERED:
+                self._remembered.clear()
+            self._remembered[method, path] = found
+        return found
+
+    def at(self, path: str) -> tuple[Route, ...]:
+        """Every route of this path, whatever its method."""
+        found = [route for route in self.routes if route.match(path) is not None]
+        own = [route for route in found if not route.is_fallback]
+        return tuple(own or found)
+
+    def _look(self, method: str, path: str) -> Found:
+        allowed: list[str] = []
+        for route in self.routes:
+            params = None if route.is_fallback and allowed else route.match(path)
+            if params is None:
+                continue
+            if method in route.methods():
+                return Found(route, params)
+            if not route.is_fallback:
+                allowed += route.methods()
+        if allowed:
+            headers = {"allow": ", ".join(dict.fromkeys(allowed))}
+            raise RequestError(405, "method_not_allowed", f"{method} is not possible here", headers=headers)
+        raise RequestError(404, "not_found", "Resource Not Found")

@@ -1,13 +1,17 @@
 """A real engine on a memory store, and requests to protocol functions without any server."""
 
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
+from typing import Any
 
 from engine import Engine, MemoryStore, Settings, load_settings, open_engine
+from gateway.collect.collect import Collect
+from gateway.collect.cors import Cors
+from gateway.collect.plane import Plane, Waiting
 from gateway.collect.reply import Reply
-from gateway.collect.request import Request, parse_query
-from gateway.collect.routes import Route, find
-from gateway.errors import reply_for
+from gateway.collect.request import Request
+from gateway.collect.routes import Route
+from gateway.collect.table import collect_routes
 
 ADMIN = "admin-token"
 SITE = "site-token"
@@ -27,28 +31,61 @@ async def memory_engine() -> AsyncIterator[Engine]:
         yield engine
 
 
+@asynccontextmanager
+async def memory_collect(**overrides: object) -> AsyncIterator[Collect]:
+    """A collect plane before an engine with datamart 1 and site 1; settings by key, two underscores for the dot."""
+    settings = settings_for_tests(**overrides)
+    async with open_engine(settings, store=MemoryStore()) as engine:
+        await engine.wait_recovered()
+        yield Collect(engine, settings)
+
+
+def plane_of(collect: Collect, routes: Sequence[Route] | None = None) -> Plane:
+    """Its routes, as a server would have them, or other ones."""
+    cors = Cors(collect.engine.site_hosts, collect.settings.collect.cors_origins)
+    return Plane(collect, collect_routes(collect) if routes is None else routes, cors)
+
+
+class Nobody:
+    """An engine that nothing is asked of, but whose sites these are: for planes whose routes are a test's own."""
+
+    def __init__(self, *hosts: str) -> None:
+        self._hosts = frozenset(hosts)
+
+    def site_hosts(self) -> frozenset[str]:
+        return self._hosts
+
+
+def plane_without_engine(routes: Sequence[Route], *hosts: str, **overrides: object) -> Plane:
+    """A plane with these routes; the sites' own hosts; settings by key, two underscores for the dot."""
+    nobody: Any = Nobody(*hosts)
+    return plane_of(Collect(nobody, settings_for_tests(**overrides)), routes)
+
+
 async def call(
-    routes: tuple[Route, ...],
-    engine: Engine,
+    plane: Plane,
     method: str,
     target: str,
     body: bytes = b"",
     *,
     headers: Mapping[str, str] | None = None,
     token: str = ADMIN,
+    client: str = "192.0.2.7",
+    secure: bool = False,
 ) -> Reply:
-    """The reply to a request, errors included, as a server would make it."""
+    """The reply to a request, errors included, as a server would send it; `token=""` sends none."""
     path, _, query = target.partition("?")
-    try:
-        handler, params = find(routes, method, path)
-        request = Request(
-            method=method,
-            path=path,
-            params=params,
-            query=parse_query(query),
-            headers={"authorization": token, **(headers or {})},
-            body=body,
-        )
-        return await handler(engine, request)
-    except Exception as error:
-        return reply_for(error)
+    authorization = {"authorization": token} if token else {}
+    request = Request(
+        method=method,
+        path=path,
+        raw_query=query,
+        headers={**authorization, **(headers or {})},
+        body=body,
+        client=client,
+        secure=secure,
+    )
+    answer = plane.answer(request)
+    if isinstance(answer, Waiting):
+        answer = answer.wait()
+    return answer if isinstance(answer, Reply) else await answer

@@ -5,17 +5,17 @@ import json
 import pytest
 
 from gateway.api.app import api_app
-from tests.gateway.engines import ADMIN, memory_engine, settings_for_tests
+from tests.gateway.engines import ADMIN, memory_collect
 from tests.gateway.http import Answer, ask, serving
 
 MAX_BYTES = 64 * 1024
-SETTINGS = settings_for_tests(collect__max_body_bytes=MAX_BYTES, collect__body_timeout_s=0.1)
+SETTINGS = {"collect__max_body_bytes": MAX_BYTES, "collect__body_timeout_s": 0.1}
 PATH = "/v1/datamarts/1/user_activities"
 
 
 async def one_request(data: bytes) -> Answer:
     """The answer to one request, of an app and an engine of its own."""
-    async with memory_engine() as engine, serving(api_app(engine, SETTINGS)) as port:
+    async with memory_collect(**SETTINGS) as collect, serving(api_app(collect)) as port:
         return await ask(port, data)
 
 
@@ -28,8 +28,10 @@ def head(method: str, path: str, *headers: str) -> bytes:
     [
         (head("GET", "/"), 404, "not_found"),
         (head("GET", "/v1//x"), 404, "not_found"),
+        (head("GET", "/favicon.ico"), 404, "not_found"),
+        (head("DELETE", "/favicon.ico"), 404, "not_found"),
+        (head("POST", "/metrics"), 405, "method_not_allowed"),
         (head("DELETE", PATH), 405, "method_not_allowed"),
-        (head("OPTIONS", PATH), 405, "method_not_allowed"),
         (head("POST", PATH, "Content-Length: 10") + b"[", 408, "request_timeout"),
         (head("POST", PATH, f"Content-Length: {MAX_BYTES + 1}"), 413, "body_too_large"),
         (head("POST", PATH, "Content-Length: 0"), 400, "empty_body"),
@@ -55,7 +57,7 @@ async def test_the_metrics_show_that_every_event_is_accounted_for():
     visit = {**touch, "$type": "SITE_VISIT", "$session_status": "IN_SESSION", "$site_id": "1"}
     items = [touch, {**visit, "$events": [{"$event_name": "a"}, {"$event_name": "b"}]}, {"$type": "nothing"}]
     body = json.dumps(items).encode()
-    async with memory_engine() as engine, serving(api_app(engine, SETTINGS)) as port:
+    async with memory_collect(**SETTINGS) as collect, serving(api_app(collect)) as port:
         post = head("POST", f"{PATH}?async=false", f"Content-Length: {len(body)}")
         assert (await ask(port, post + body)).status == 200
         answer = await ask(port, head("GET", "/metrics"))

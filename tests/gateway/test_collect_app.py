@@ -2,7 +2,6 @@
 
 import json
 from contextlib import AbstractAsyncContextManager
-from typing import Any
 
 import pytest
 import trio
@@ -12,16 +11,17 @@ from gateway.collect.app import collect_app
 from gateway.collect.reply import Reply, ok
 from gateway.collect.request import Request
 from gateway.collect.routes import Route
+from tests.gateway.engines import plane_without_engine
 from tests.gateway.http import ask, chunk, read_answer, serving
 
 MAX_BYTES = 64 * 1024
 
 
-async def echo(engine: Any, request: Request) -> Reply:
+def echo(request: Request) -> Reply:
     return ok({"bytes": len(request.body), "params": dict(request.params), "client": request.client})
 
 
-async def fail(engine: Any, request: Request) -> Reply:
+def fail(request: Request) -> Reply:
     raise RuntimeError("a fault of ours")
 
 
@@ -30,8 +30,7 @@ ROUTES = (Route("POST", "/echo", echo), Route("GET", "/of/:name", echo), Route("
 
 def plane(*, body_timeout_s: float = 5.0) -> AbstractAsyncContextManager[int]:
     """The port of a collect plane whose engine is nobody."""
-    nobody: Any = None
-    return serving(collect_app(nobody, ROUTES, max_body_bytes=MAX_BYTES, body_timeout_s=body_timeout_s))
+    return serving(collect_app(plane_without_engine(ROUTES), max_body_bytes=MAX_BYTES, body_timeout_s=body_timeout_s))
 
 
 def post(path: str, body: bytes, *headers: str) -> bytes:

@@ -47,12 +47,6 @@ def test_an_empty_body_is_refused(body: bytes, headers: dict[str, str]):
     assert (caught.value.status, caught.value.code) == (400, "empty_body")
 
 
-def test_a_compressed_body_is_refused():
-    with pytest.raises(RequestError) as caught:
-        items_of(b"\x1f\x8b", {"content-encoding": "gzip"})
-    assert caught.value.status == 415
-
-
 @pytest.mark.parametrize("body", [b"[", b"[1,]", b"[1] 2", b"[" * 5000])
 def test_an_array_that_is_none_is_refused_whole(body: bytes):
     with pytest.raises(CallerError):

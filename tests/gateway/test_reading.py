@@ -1,6 +1,8 @@
 """The reading resources as functions: their bounds, and that no address or parameter makes them fail."""
 
 import json
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from typing import Any
 from urllib.parse import quote, urlencode
 
@@ -8,36 +10,50 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from engine import Engine
 from gateway.api import reading, timelines, user_points
-from gateway.collect.table import ROUTES as COLLECT
-from tests.gateway.engines import call, memory_engine, settings_for_tests
+from gateway.collect.collect import Collect
+from gateway.collect.plane import Plane
+from gateway.collect.routes import Route
+from gateway.collect.table import collect_routes
+from tests.gateway.engines import call, memory_collect, plane_of
 
-ROUTES = (*timelines.routes(settings_for_tests(api__default_page=3, api__max_page=5)), *user_points.ROUTES)
 BELOW = "/v1/datamarts/1"
 TIMELINE = f"{BELOW}/user_timelines/user_agent_id=u1/user_activities"
 
 
-async def fill(engine: Engine, count: int, **more: Any) -> None:
+@asynccontextmanager
+async def readable() -> AsyncIterator[Plane]:
+    """A plane to write to and to read from, with small pages."""
+    async with memory_collect(api__default_page=3, api__max_page=5) as collect:
+        yield plane_of(collect, routes(collect))
+
+
+def routes(collect: Collect) -> tuple[Route, ...]:
+    engine = collect.engine
+    reading_ones = (*timelines.routes(engine, collect.settings), *user_points.routes(engine))
+    return (*reading_ones, *collect_routes(collect))
+
+
+async def fill(plane: Plane, count: int, **more: Any) -> None:
     """Store so many activities of `u1`, at the times 1, 2 …"""
     items = [
         {"$type": "TOUCH", "$session_status": "NO_SESSION", "$user_agent_id": "u1", "$ts": ts, "$events": [], **more}
         for ts in range(1, count + 1)
     ]
     path = f"{BELOW}/user_activities?async=false"
-    assert (await call(COLLECT, engine, "POST", path, json.dumps(items).encode())).status == 200
+    assert (await call(plane, "POST", path, json.dumps(items).encode())).status == 200
 
 
-async def get(engine: Engine, target: str) -> Any:
-    reply = await call(ROUTES, engine, "GET", target)
+async def get(plane: Plane, target: str) -> Any:
+    reply = await call(plane, "GET", target)
     return json.loads(reply.body) | {"http": reply.status}
 
 
 async def test_pages_have_a_default_and_a_most():
-    async with memory_engine() as engine:
-        await fill(engine, 7)
+    async with readable() as plane:
+        await fill(plane, 7)
         for query, count, most in [("", 3, 3), ("?limit=5", 5, 5), ("?limit=6", 5, 5), ("?max_results=2", 2, 2)]:
-            body = await get(engine, TIMELINE + query)
+            body = await get(plane, TIMELINE + query)
             assert (body["count"], body["max_results"], len(body["data"])) == (count, most, count)
             assert [one["$ts"] for one in body["data"]] == list(range(7, 7 - count, -1))
             assert "truncated" not in body
@@ -45,12 +61,12 @@ async def test_pages_have_a_default_and_a_most():
 
 async def test_an_answer_is_bounded_in_bytes_and_says_how_it_goes_on(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(reading, "MAX_ANSWER_BYTES", 5000)
-    async with memory_engine() as engine:
-        await fill(engine, 5, padding="x" * 2000)
+    async with readable() as plane:
+        await fill(plane, 5, padding="x" * 2000)
         seen: list[int] = []
         query = "?limit=5"
         while True:
-            body = await get(engine, TIMELINE + query)
+            body = await get(plane, TIMELINE + query)
             times = [one["$ts"] for one in body["data"] if one["$ts"] not in seen]
             seen += times
             if not body.get("truncated"):
@@ -62,18 +78,18 @@ async def test_an_answer_is_bounded_in_bytes_and_says_how_it_goes_on(monkeypatch
 
 async def test_one_activity_is_always_in_an_answer(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(reading, "MAX_ANSWER_BYTES", 1)
-    async with memory_engine() as engine:
-        await fill(engine, 2)
-        body = await get(engine, TIMELINE)
+    async with readable() as plane:
+        await fill(plane, 2)
+        body = await get(plane, TIMELINE)
         assert (body["count"], body["truncated"]) == (1, True)
 
 
 async def test_reading_needs_a_token_for_it():
-    async with memory_engine() as engine:
+    async with readable() as plane:
         for path in (TIMELINE, f"{BELOW}/user_points/user_agent_id=u1/user_identifiers"):
-            assert (await call(ROUTES, engine, "GET", path, token="")).status == 401
-            assert (await call(ROUTES, engine, "GET", path, token="site-token")).status == 403
-            assert (await call(ROUTES, engine, "GET", path)).status == 404
+            assert (await call(plane, "GET", path, token="")).status == 401
+            assert (await call(plane, "GET", path, token="site-token")).status == 403
+            assert (await call(plane, "GET", path)).status == 404
 
 
 SELECTORS = st.text(max_size=20) | st.builds(
@@ -92,8 +108,8 @@ QUERIES = st.dictionaries(
 @pytest.mark.slow
 @given(st.lists(st.tuples(SELECTORS, QUERIES), min_size=1, max_size=10))
 async def test_any_question_is_answered_or_refused(questions: list[tuple[str, dict[str, str]]]):
-    async with memory_engine() as engine:
-        await fill(engine, 2)
+    async with readable() as plane:
+        await fill(plane, 2)
         for selector, query in questions:
             name = quote(selector)
             for path in (
@@ -101,5 +117,5 @@ async def test_any_question_is_answered_or_refused(questions: list[tuple[str, di
                 "user_timelines/user_agent_id=u1/user_activities",
                 f"user_points/{name}/user_identifiers",
             ):
-                body = await get(engine, f"{BELOW}/{path}?{urlencode(query)}")
+                body = await get(plane, f"{BELOW}/{path}?{urlencode(query)}")
                 assert body["http"] in (200, 400, 404), body

@@ -8,15 +8,15 @@ from hypothesis import strategies as st
 
 from gateway.collect.reply import Reply
 from gateway.collect.request import Request
-from gateway.collect.routes import Route, find
+from gateway.collect.routes import MAX_REMEMBERED, Found, Route, RoutingTable
 from gateway.errors import RequestError
 
 
-async def read(engine: object, request: Request) -> Reply:
+def read(request: Request) -> Reply:
     raise NotImplementedError
 
 
-async def write(engine: object, request: Request) -> Reply:
+def write(request: Request) -> Reply:
     raise NotImplementedError
 
 
@@ -26,6 +26,7 @@ ROUTES = (
     Route("GET", "/d/:id/of/:whom+/things", read),
     Route("GET", "/a.b", read),
 )
+TABLE = RoutingTable(ROUTES)
 
 
 @pytest.mark.parametrize(
@@ -40,19 +41,20 @@ ROUTES = (
     ],
 )
 def test_the_function_and_its_parameters(method: str, path: str, handler: object, params: dict[str, str]):
-    assert find(ROUTES, method, path) == (handler, params)
+    found = TABLE.find(method, path)
+    assert (found.route.handler, found.params) == (handler, params)
 
 
 @pytest.mark.parametrize("path", ["/", "", "/d/1", "/d//things", "/d/1/things/", "/d/1/2/things", "/D/1", "/axb"])
 def test_another_path_is_not_found(path: str):
     with pytest.raises(RequestError) as caught:
-        find(ROUTES, "GET", path)
+        TABLE.find("GET", path)
     assert (caught.value.status, caught.value.code) == (404, "not_found")
 
 
 def test_another_method_is_told_which_are_possible():
     with pytest.raises(RequestError) as caught:
-        find(ROUTES, "DELETE", "/d/1/things")
+        TABLE.find("DELETE", "/d/1/things")
     assert caught.value.status == 405
     assert caught.value.headers == {"allow": "GET, HEAD, POST"}
 
@@ -60,4 +62,40 @@ def test_another_method_is_told_which_are_possible():
 @given(st.sampled_from(["GET", "POST", "PUT"]), st.text())
 def test_any_path_is_found_or_refused(method: str, path: str):
     with suppress(RequestError):
-        assert find(ROUTES, method, path)[0] in (read, write)
+        assert TABLE.find(method, path).route in ROUTES
+
+
+def test_the_first_that_fits_holds():
+    special, general = Route("POST", "/v1/:what", write), Route("POST", "/:rest+", read)
+    assert RoutingTable((special, general)).find("POST", "/v1/x").route is special
+    assert RoutingTable((general, special)).find("POST", "/v1/x").route is general
+    assert RoutingTable((special, general)).at("/v1/x") == (special, general)
+
+
+def test_a_fallback_is_only_for_paths_that_no_other_route_has():
+    fallback = Route("POST", "/:any", write, is_fallback=True)
+    tag = Route("GET", "/tag.js", read)
+    table = RoutingTable((tag, fallback))
+    assert table.find("POST", "/x").route is fallback
+    assert table.find("GET", "/tag.js").route is tag
+    for method, path, status in [
+        ("POST", "/tag.js", 405),
+        ("GET", "/x", 404),
+        ("PUT", "/x", 404),
+        ("POST", "/x/y", 404),
+    ]:
+        with pytest.raises(RequestError) as caught:
+            table.find(method, path)
+        assert caught.value.status == status
+        assert "POST" not in caught.value.headers.get("allow", "")
+    assert table.at("/tag.js") == (tag,)
+    assert table.at("/x") == (fallback,)
+
+
+def test_what_is_remembered_is_right_and_bounded():
+    table = RoutingTable(ROUTES)
+    first = table.find("GET", "/d/0/things")
+    for number in range(MAX_REMEMBERED + 2):
+        assert table.find("GET", f"/d/{number}/things") == Found(ROUTES[0], {"id": str(number)})
+    assert table.find("GET", "/d/0/things") == first
+    assert len(table._remembered) <= MAX_REMEMBERED

@@ -12,16 +12,24 @@ import gateway.cli
 import gateway.server
 from engine import BadSettings, StoreBroken, StoreLocked
 from gateway.listen import Listener, host_and_port
-from tests.gateway.engines import settings_for_tests
+from tests.gateway.engines import Nobody, settings_for_tests
 
 SETTINGS = settings_for_tests(collect__port=0, api__port=0)
+
+
+class Breaking(Nobody):
+    """An engine that does what its nursery does."""
+
+    def __init__(self, nursery: trio.Nursery) -> None:
+        super().__init__()
+        self.start_soon = nursery.start_soon
 
 
 async def test_a_broken_engine_ends_the_process(monkeypatch: pytest.MonkeyPatch):
     @asynccontextmanager
     async def breaking(settings: Any) -> AsyncIterator[Any]:
         async with trio.open_nursery() as nursery:
-            yield nursery
+            yield Breaking(nursery)
             raise AssertionError("nothing asked it to stop")
 
     async def break_soon() -> None:

@@ -9,8 +9,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from engine import Closing, Engine, HotUser, Overloaded, Unavailable
-from gateway.collect.table import ROUTES
-from tests.gateway.engines import SITE, call, memory_engine
+from gateway.collect.collect import Collect
+from gateway.collect.plane import Plane
+from tests.gateway.engines import SITE, call, memory_collect, plane_of
 
 PATH = "/v1/datamarts/1/user_activities"
 
@@ -29,41 +30,44 @@ def visit(user: str = "u1", status: str = "CLOSED_SESSION", **more: Any) -> dict
 BAD_SITE = visit(**{"$site_id": "nope"})
 
 
-async def post(engine: Engine, body: Any, query: str = "", **options: Any) -> tuple[int, Any]:
+async def post(plane: Plane, body: Any, query: str = "", **options: Any) -> tuple[int, Any]:
     data = body if isinstance(body, bytes) else json.dumps(body).encode()
     options = {"token": SITE, **options}
-    reply = await call(ROUTES, engine, "POST", PATH + query, data, **options)
+    reply = await call(plane, "POST", PATH + query, data, **options)
     return reply.status, json.loads(reply.body)
 
 
 async def test_one_object_is_answered_by_itself():
-    async with memory_engine() as engine:
-        status, body = await post(engine, visit())
+    async with memory_collect() as collect:
+        plane = plane_of(collect)
+        status, body = await post(plane, visit())
         assert status == 200
         assert body["status"] == "ok"
         assert body["data"].keys() == {"status", "user_point_id", "events"}
         assert (body["data"]["status"], body["data"]["events"]) == ("accepted", 1)
 
-        status, body = await post(engine, BAD_SITE)
+        status, body = await post(plane, BAD_SITE)
         assert (status, body["status"], body["error_code"]) == (400, "error", "unknown_channel")
         assert body["path"] == "$.$site_id"
 
 
 async def test_an_array_is_answered_item_by_item():
-    async with memory_engine() as engine:
-        status, body = await post(engine, [visit(), BAD_SITE, 1, visit("u2")])
+    async with memory_collect() as collect:
+        plane = plane_of(collect)
+        status, body = await post(plane, [visit(), BAD_SITE, 1, visit("u2")])
         assert (status, body["count"]) == (200, 4)
         results = body["data"]["results"]
         assert [one["status"] for one in results] == ["accepted", "refused", "refused", "accepted"]
         assert (results[1]["error_code"], results[1]["path"]) == ("unknown_channel", "$.$site_id")
         assert results[0]["user_point_id"] != results[3]["user_point_id"]
-        assert (await post(engine, []))[1] == {"status": "ok", "data": {"results": []}, "count": 0}
+        assert (await post(plane, []))[1] == {"status": "ok", "data": {"results": []}, "count": 0}
 
 
 async def test_lines_are_answered_with_their_numbers():
     lines = b"\n".join([json.dumps(visit()).encode(), b"{not json", b"", b'"\xff"', json.dumps(visit("u2")).encode()])
-    async with memory_engine() as engine:
-        status, body = await post(engine, lines, headers={"content-type": "application/x-ndjson"})
+    async with memory_collect() as collect:
+        plane = plane_of(collect)
+        status, body = await post(plane, lines, headers={"content-type": "application/x-ndjson"})
         assert (status, body["count"]) == (200, 4)
         results = body["data"]["results"]
         assert [(one["line"], one["status"]) for one in results] == [
@@ -76,8 +80,9 @@ async def test_lines_are_answered_with_their_numbers():
 
 
 async def test_a_request_of_refused_items_only_was_still_read():
-    async with memory_engine() as engine:
-        status, body = await post(engine, [BAD_SITE, {}])
+    async with memory_collect() as collect:
+        plane = plane_of(collect)
+        status, body = await post(plane, [BAD_SITE, {}])
         assert (status, [one["status"] for one in body["data"]["results"]]) == (200, ["refused", "refused"])
 
 
@@ -85,60 +90,66 @@ async def test_a_request_of_refused_items_only_was_still_read():
     ("query", "stored"), [("", None), ("?async=true", None), ("?async=false", True), ("?async=false&x=1", True)]
 )
 async def test_how_long_it_waits(query: str, stored: bool | None):
-    async with memory_engine() as engine:
-        status, body = await post(engine, visit(), query)
+    async with memory_collect() as collect:
+        plane = plane_of(collect)
+        status, body = await post(plane, visit(), query)
         assert (status, body["data"].get("stored")) == (200, stored)
         point = body["data"]["user_point_id"]
         if stored:
-            assert len(await engine.activities(1, point)) == 1
-        status, body = await post(engine, [visit(**{"$ts": 1})], query)
+            assert len(await collect.engine.activities(1, point)) == 1
+        status, body = await post(plane, [visit(**{"$ts": 1})], query)
         assert (status, body["data"].get("stored")) == (200, stored)
 
 
 @pytest.mark.parametrize("status", ["IN_SESSION", "LIVE"])
 async def test_what_stays_open_is_not_called_stored(status: str):
-    async with memory_engine() as engine:
-        found, body = await post(engine, visit(status=status), "?async=false")
+    async with memory_collect() as collect:
+        plane = plane_of(collect)
+        found, body = await post(plane, visit(status=status), "?async=false")
         assert (found, body["data"]["status"], body["data"].get("stored")) == (200, "accepted", None)
-        found, body = await post(engine, [visit("u2", status=status)], "?async=false")
+        found, body = await post(plane, [visit("u2", status=status)], "?async=false")
         assert (found, body["data"].keys()) == (200, {"results"})
-        found, body = await post(engine, [visit("u3", status=status), visit()], "?async=false")
+        found, body = await post(plane, [visit("u3", status=status), visit()], "?async=false")
         assert (found, body["data"]["stored"]) == (200, True)
 
 
 async def test_a_session_cannot_skip_processing():
-    async with memory_engine() as engine:
-        assert (await post(engine, visit(), "?processing_pipeline=false"))[0] == 200
-        status, body = await post(engine, visit(status="IN_SESSION"), "?processing_pipeline=false")
+    async with memory_collect() as collect:
+        plane = plane_of(collect)
+        assert (await post(plane, visit(), "?processing_pipeline=false"))[0] == 200
+        status, body = await post(plane, visit(status="IN_SESSION"), "?processing_pipeline=false")
         assert (status, body["error_code"]) == (400, "processing_required")
-        assert (await post(engine, visit(status="IN_SESSION"), "?processing_pipeline=true"))[0] == 200
+        assert (await post(plane, visit(status="IN_SESSION"), "?processing_pipeline=true"))[0] == 200
 
 
 @pytest.mark.parametrize("query", ["?async=", "?async=1", "?processing_pipeline=no", "?async=true&async=false"])
 async def test_a_parameter_that_is_neither_is_refused(query: str):
-    async with memory_engine() as engine:
-        status, body = await post(engine, visit(), query)
+    async with memory_collect() as collect:
+        plane = plane_of(collect)
+        status, body = await post(plane, visit(), query)
         assert (status, body["error_code"]) == (400, "bad_parameter")
 
 
 async def test_a_key_is_taken_once_and_for_one_body_only():
     key = {"idempotency-key": "k1"}
-    async with memory_engine() as engine:
-        assert (await post(engine, visit(), headers=key))[1]["data"]["status"] == "accepted"
-        assert (await post(engine, visit(), headers=key))[1]["data"]["status"] == "duplicate"
-        status, body = await post(engine, visit("u2"), headers=key)
+    async with memory_collect() as collect:
+        plane = plane_of(collect)
+        assert (await post(plane, visit(), headers=key))[1]["data"]["status"] == "accepted"
+        assert (await post(plane, visit(), headers=key))[1]["data"]["status"] == "duplicate"
+        status, body = await post(plane, visit("u2"), headers=key)
         assert (status, body["error_code"]) == (422, "idempotency_key_reused")
-        status, body = await post(engine, visit(), headers={"idempotency-key": "k" * 256})
+        status, body = await post(plane, visit(), headers={"idempotency-key": "k" * 256})
         assert (status, body["error_code"]) == (400, "bad_idempotency_key")
 
 
 async def test_who_may_send():
-    async with memory_engine() as engine:
-        assert (await post(engine, visit(), token=""))[0] == 401
-        assert (await post(engine, visit(), token="wrong"))[0] == 401
-        reply = await call(ROUTES, engine, "POST", "/v1/datamarts/2/user_activities", b"{}", token=SITE)
+    async with memory_collect() as collect:
+        plane = plane_of(collect)
+        assert (await post(plane, visit(), token=""))[0] == 401
+        assert (await post(plane, visit(), token="wrong"))[0] == 401
+        reply = await call(plane, "POST", "/v1/datamarts/2/user_activities", b"{}", token=SITE)
         assert reply.status == 401
-        reply = await call(ROUTES, engine, "POST", "/v1/datamarts/x/user_activities", b"{}")
+        reply = await call(plane, "POST", "/v1/datamarts/x/user_activities", b"{}")
         assert reply.status == 404
 
 
@@ -168,16 +179,19 @@ async def test_who_may_send():
     ],
 )
 async def test_what_is_refused_says_why(body: bytes, code: str | None):
-    async with memory_engine() as engine:
-        status, answer = await post(engine, body)
+    async with memory_collect() as collect:
+        plane = plane_of(collect)
+        status, answer = await post(plane, body)
         assert status == 400
         assert code is None or answer["error_code"] == code
-        statistics = await trio.to_thread.run_sync(engine.reader.statistics)
+        statistics = await trio.to_thread.run_sync(collect.engine.reader.statistics)
         assert statistics["events_received"] == statistics["events_refused"]
 
 
 class Unwilling:
     """An engine that takes nothing, or cannot keep it."""
+
+    results = ()
 
     def __init__(self, engine: Engine, error: Exception, *, late: bool) -> None:
         self._engine = engine
@@ -192,6 +206,9 @@ class Unwilling:
             raise self._error
         return self
 
+    def site_hosts(self) -> frozenset[str]:
+        return frozenset()
+
     async def durable(self) -> None:
         raise self._error
 
@@ -202,9 +219,10 @@ class Unwilling:
     [(Overloaded("busy"), 503), (HotUser("hot"), 429), (Unavailable("full"), 503), (Closing(), 503)],
 )
 async def test_what_the_engine_cannot_take_now_may_come_again(error: Exception, status: int, late: bool):
-    async with memory_engine() as engine:
-        unwilling: Any = Unwilling(engine, error, late=late)
-        reply = await call(ROUTES, unwilling, "POST", PATH, json.dumps(visit()).encode())
+    async with memory_collect() as collect:
+        unwilling: Any = Unwilling(collect.engine, error, late=late)
+        plane = plane_of(Collect(unwilling, collect.settings))
+        reply = await call(plane, "POST", PATH, json.dumps(visit()).encode())
         assert reply.status == status
         assert int(dict(reply.headers)["retry-after"]) >= 1
 
@@ -238,9 +256,10 @@ TYPES = st.sampled_from(["application/json", "application/x-ndjson", "text/plain
 @settings(suppress_health_check=[HealthCheck.too_slow])
 @given(st.lists(st.tuples(BODIES, TYPES), min_size=1, max_size=8))
 async def test_any_body_is_taken_or_refused(bodies: list[tuple[bytes, str]]):
-    async with memory_engine() as engine:
+    async with memory_collect() as collect:
+        plane = plane_of(collect)
         for body, kind in bodies:
-            status, answer = await post(engine, body, headers={"content-type": kind})
+            status, answer = await post(plane, body, headers={"content-type": kind})
             assert status in (200, 400), answer
-        counts = await trio.to_thread.run_sync(engine.reader.statistics)
+        counts = await trio.to_thread.run_sync(collect.engine.reader.statistics)
         assert counts["events_dead"] == 0

@@ -1,0 +1,93 @@
+"""What is asked of us: one event with its parameters, and what became of it. Pure."""
+
+from collections.abc import Mapping
+
+from msgspec import Struct
+
+from engine import ItemResult, Receipt
+from gateway.collect.protocols.pixels.hits import TOKENS
+from gateway.collect.protocols.pixels.parameters import Parameters, parameters_of
+from gateway.errors import RequestError
+
+Query = Mapping[str, tuple[str, ...]]
+
+
+class Asked(Struct):
+    """One event that somebody asks to keep.
+
+    Attributes:
+        parameters: what it says, with all that holds for the whole request.
+        payload: what is kept of it when it is refused.
+        place: JSON path of the event in the body; "" where it came in a query.
+        fault: why it cannot be taken, as soon as that is known.
+    """
+
+    parameters: Parameters
+    payload: bytes
+    place: str = ""
+    fault: RequestError | None = None
+
+
+class Outcome(Struct, frozen=True):
+    """What became of one event: `accepted`, `duplicate`, `refused` or `dropped`, and of the last two why."""
+
+    status: str
+    code: str = ""
+    message: str = ""
+    path: str = ""
+
+
+class Taken(Struct, frozen=True):
+    """What became of the events of one request.
+
+    Attributes:
+        datamart: whose they are.
+        places: of the events, in order.
+        outcomes: of each; None where the receipt tells.
+        receipt: of what is on its way to the disk; None when nothing is.
+        cookie: header that sets the visitor's cookie, or nothing.
+    """
+
+    datamart: int
+    places: tuple[str, ...]
+    outcomes: tuple[Outcome | None, ...]
+    receipt: Receipt | None = None
+    cookie: tuple[tuple[str, str], ...] = ()
+
+    def results(self) -> list[Outcome]:
+        """One for each event, in order. What was accepted is safe only when the receipt is durable."""
+        told = iter(self.receipt.results if self.receipt is not None else ())
+        return [
+            outcome if outcome is not None else _outcome(next(told), place)
+            for outcome, place in zip(self.outcomes, self.places, strict=True)
+        ]
+
+    def headers(self) -> tuple[tuple[str, str], ...]:
+        """The visitor's cookie, for the answer to a request of which something was taken."""
+        return self.cookie if any(one.status in ("accepted", "duplicate") for one in self.results()) else ()
+
+
+def asked_of_query(query: Query, payload: bytes) -> Asked:
+    """The one event of a query or form; a parameter with a fault is a fault of the event."""
+    try:
+        return Asked(parameters_of(query), payload)
+    except RequestError as error:
+        return Asked({}, payload, fault=error)
+
+
+def tokens_in(query: Query) -> set[str]:
+    """The tokens of a query or form, under any of their names."""
+    return {value for name in TOKENS for value in query.get(name, ()) if value}
+
+
+def refused(one: Asked, fault: RequestError) -> Outcome:
+    """What is answered for an event with a fault, with the place of the fault in what was sent."""
+    path = ".".join(part for part in (one.place, fault.path) if part)
+    return Outcome("refused", fault.code, fault.message, path)
+
+
+def _outcome(result: ItemResult, place: str) -> Outcome:
+    if result.error is None:
+        return Outcome(result.status)
+    path = result.error.path.replace("$.$events[0]", place, 1) if place else result.error.path
+    return Outcome(result.status, result.error.code, result.error.message, path)

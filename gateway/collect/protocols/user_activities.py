@@ -1,0 +1,141 @@
+"""`POST /v1/datamarts/:datamart/user_activities`: activities from a server or an application; one, an array, or NDJSON.
+
+(facts: mediarithmics 4.5, 4.6; decisions 18, 39, 42)
+"""
+
+import hashlib
+from functools import partial
+from typing import Any, Final
+
+from msgspec import Struct
+
+from engine import Idempotency, ItemResult, Receipt, parse_authorization
+from gateway.access import require
+from gateway.collect.collect import Collect
+from gateway.collect.items import Items, items_of
+from gateway.collect.reply import Answer, Pending, Reply, ok
+from gateway.collect.request import Request
+from gateway.collect.routes import Route
+from gateway.collect.signature import body_of, signature_of, uri_of, verify
+from gateway.errors import RequestError, error_reply
+
+PATTERN: Final = "/v1/datamarts/:datamart/user_activities"
+
+PROTOCOL: Final = "user_activities"
+
+STORED_TIMEOUT_S: Final = 10
+"""How long `async=false` waits for the activity (decision 42)."""
+
+MAX_KEY_CHARS: Final = 255
+"""Of `Idempotency-Key`: a longer one is somebody's payload in the wrong place."""
+
+
+def routes(collect: Collect) -> tuple[Route, ...]:
+    """Where activities are sent."""
+    return (Route("POST", PATTERN, partial(post_user_activities, collect), protocol=PROTOCOL, is_public=True),)
+
+
+def post_user_activities(collect: Collect, request: Request) -> Answer:
+    """Take the activities of the body.
+
+    One object is answered by itself: 200, or 400 when it is refused. An array and NDJSON are answered 200 with one
+    result an item, in order, also when every item was refused: the request was read, its items say the rest.
+
+    Raises:
+        RequestError: 400, 401, 403, 404, 415.
+        SojournError: the engine cannot take it, now or ever.
+    """
+    datamart = request.datamart()
+    sender = _sender(collect, request, datamart)
+    wait = request.flag("async") if request.raw_query else None
+    process = not request.raw_query or request.flag("processing_pipeline") is not False
+    idempotency = _idempotency(request, sender.mac)
+    items = items_of(request.body, request.headers)
+
+    receipt = collect.take(
+        items.bodies,
+        datamart=datamart,
+        protocol=PROTOCOL,
+        idempotency=idempotency,
+        process=process,
+        only_channel=sender.channel,
+    )
+    if wait is True:
+        return _answer(items, receipt)
+    # What stays open is not stored by waiting: of open sessions and live windows, durable is all that can be said.
+    if wait is False and receipt.stores:
+        return _stored(items, receipt)
+    return Pending(receipt, partial(_answer, items), datamart)
+
+
+async def _stored(items: Items, receipt: Receipt) -> Reply:
+    return _answer(items, receipt, stored=await receipt.stored(STORED_TIMEOUT_S))
+
+
+class _Sender(Struct, frozen=True):
+    """Who sends.
+
+    Attributes:
+        channel: key of the one channel that they may send for; "" for all.
+        mac: of a signed request; else "".
+    """
+
+    channel: str = ""
+    mac: str = ""
+
+
+_BY_TOKEN: Final = _Sender()
+
+
+def _sender(collect: Collect, request: Request, datamart: int) -> _Sender:
+    """Whom the request is from, by its signature or by its token; a signature, even a bad one, is what counts.
+
+    Raises:
+        RequestError: 401, 403, they may not send here; 429, they send too often.
+    """
+    signature = signature_of(request.headers)
+    if signature is None:
+        require(collect.engine, request.headers, scope="collect", datamart=datamart)
+        collect.rates.check_token(parse_authorization(request.headers["authorization"]) or "")
+        return _BY_TOKEN
+    key = collect.engine.signing_key(signature.key_id)
+    verify(signature, key, datamart=datamart, uri=uri_of(request), body=body_of(request), now_ms=collect.now_ms())
+    collect.rates.check_token(f"key {signature.key_id}")
+    return _Sender(key.channel if key is not None else "", signature.mac)
+
+
+def _idempotency(request: Request, mac: str) -> Idempotency | None:
+    """What the request is known again by: its key, its MAC, or both.
+
+    The MAC does not cover the header, so the header cannot stand in for it: who has seen a request could send it again
+    with another key.
+    """
+    key = request.headers.get("idempotency-key", "")
+    if not key and not mac:
+        return None
+    if len(key) > MAX_KEY_CHARS:
+        message = f"`Idempotency-Key` has more than {MAX_KEY_CHARS} characters"
+        raise RequestError(400, "bad_idempotency_key", message, path="Idempotency-Key")
+    # No header holds a line feed, so that no sender can use up the MAC of another.
+    keys = (*((key,) if key else ()), *((f"mac:\n{mac}",) if mac else ()))
+    return Idempotency(keys[0], hashlib.sha256(request.body).digest(), keys[1:])
+
+
+def _answer(items: Items, receipt: Receipt, **more: bool) -> Reply:
+    results = receipt.results
+    if items.single:
+        (result,) = results
+        if result.error is not None:
+            return error_reply(400, result.error.code, result.error.message, path=result.error.path)
+        return ok(_result(result) | more)
+    shown = [_result(result) for result in results]
+    for line, one in zip(items.lines, shown, strict=False):
+        one["line"] = line
+    return ok({"results": shown} | more, count=len(shown))
+
+
+def _result(result: ItemResult) -> dict[str, Any]:
+    if result.error is not None:
+        error = {"status": "refused", "error_code": result.error.code, "error": result.error.message}
+        return error | ({"path": result.error.path} if result.error.path else {})
+    return {"status": result.status, "user_point_id": result.user_point, "events": result.events}

@@ -1,0 +1,1 @@
+"""Crownpeak XO and FHR activities: `POST /:trackerKey` (facts: wire-protocols F)."""

@@ -1,0 +1,1 @@
+"""The website tag in a real Chromium, against a running server."""

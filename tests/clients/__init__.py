@@ -1,0 +1,1 @@
+"""Unmodified clients of other platforms against a running server."""
