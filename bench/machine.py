@@ -4,6 +4,7 @@ import gc
 import math
 import os
 import platform
+import statistics
 import sys
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
@@ -50,6 +51,20 @@ def machine() -> Machine:
 
 
 @dataclass(frozen=True)
+class Range:
+    """One figure, measured several times."""
+
+    min: float
+    median: float
+    max: float
+
+
+def range_of(values: Sequence[float]) -> Range:
+    """The range of some figures; all 0 where there is none."""
+    return Range(min(values), statistics.median(values), max(values)) if values else Range(0.0, 0.0, 0.0)
+
+
+@dataclass(frozen=True)
 class Spread:
     """Quantiles of what was measured, in ms."""
 
@@ -79,6 +94,15 @@ def cpu_s(pid: int | str = "self") -> float:
     # The second field is the name in parentheses and may hold spaces; utime and stime are fields 14 and 15.
     fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
     return (int(fields[11]) + int(fields[12])) / _TICKS_PER_S
+
+
+def all_cpu_s() -> float:
+    """Processor time that all processes have used since the machine started, and what it was kept from, in seconds.
+
+    Without interrupts: they are done in the name of whoever happens to run.
+    """
+    user, nice, system, _idle, _wait, _hard, _soft, stolen = map(int, Path("/proc/stat").read_text().split()[1:9])
+    return (user + nice + system + stolen) / _TICKS_PER_S
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,1 @@
+"""Servers that ours is compared with: programs that print `{"port": …}` once they listen and end at SIGTERM."""
