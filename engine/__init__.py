@@ -6,6 +6,7 @@ async with open_engine() as engine:
 """
 
 from engine.actors.examine import split_items
+from engine.actors.gather import Gathered
 from engine.actors.receipt import Idempotency, ItemError, ItemResult, Original, Receipt
 from engine.clock import Clock, EventClock, SystemClock
 from engine.definitions.access import Access, parse_authorization
@@ -52,6 +53,7 @@ __all__ = [
     "Engine",
     "EventClock",
     "Filters",
+    "Gathered",
     "HotUser",
     "Idempotency",
     "IdempotencyConflict",

@@ -7,7 +7,7 @@ run empty, commit, sync, close. Each step has a budget; what is not through stay
 finds it. Open sessions are not closed by a stop.
 """
 
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from functools import partial
 
@@ -15,10 +15,12 @@ import trio
 
 from engine.actors.arrivals import ArrivalClock
 from engine.actors.facts import Facts
+from engine.actors.gather import Gatherer
 from engine.actors.identities import Identities
 from engine.actors.intake import Intake
 from engine.actors.janitor import sweep
 from engine.actors.reaper import reap
+from engine.actors.receipt import Receipt
 from engine.actors.recovery import Recovery
 from engine.actors.room import Bounds
 from engine.actors.router import Router
@@ -125,9 +127,11 @@ async def _assembled(settings: Settings, clock: Clock, store: Store, pauses: GcP
                 router = _router(settings, clock, definitions, users, wheel, entrance)
                 intake = _intake(settings, arrivals, store, definitions, writer, router, settling, last_sequence)
                 settling.follow(router, intake)
+                gatherer = Gatherer(partial(_accept_together, intake))
                 recovery = Recovery(JournalPages(store), router, intake)
                 engine = Engine(
                     intake=intake,
+                    gatherer=gatherer,
                     router=router,
                     recovery=recovery,
                     definitions=definitions,
@@ -148,7 +152,9 @@ async def _assembled(settings: Settings, clock: Clock, store: Store, pauses: GcP
                 async with trio.open_nursery() as services:
                     services.start_soon(_recover_and_reap, recovery, router, wheel, arrivals, name="reaper")
                     services.start_soon(sweep, writer, clock, name="janitor")
+                    await services.start(gatherer.run, name="gatherer")
                     yield engine
+                    gatherer.flush()
                     intake.closing = True
                     services.cancel_scope.cancel(reason="the engine stops")
                 users.cancel_scope.deadline = stages.cancel_scope.deadline = trio.current_time() + actors.drain_chain_s
@@ -157,6 +163,10 @@ async def _assembled(settings: Settings, clock: Clock, store: Store, pauses: GcP
         writer.close()
         outer.cancel_scope.deadline = trio.current_time() + actors.drain_store_s
     engine.drained = not any(nursery.cancel_scope.cancelled_caught for nursery in (users, stages, outer))
+
+
+def _accept_together(intake: Intake, items: Sequence[bytes], datamart: int, step: str) -> Receipt:
+    return intake.accept(items, datamart=datamart, idempotency=None, process=True, step=step)
 
 
 def _start_chain(

@@ -14,9 +14,13 @@ import sys
 import time
 from collections.abc import Iterable, Iterator, Sequence
 from functools import cache
-from typing import Any
+from itertools import pairwise
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from types import ModuleType
 
 import trio
+import trio.lowlevel
 from msgspec import Struct
 
 from engine import CollectSettings
@@ -31,9 +35,12 @@ from tests.gateway.listener.fake import answers_in, fake_connection
 from tests.gateway.listener.served import ROUTES, Receipt
 
 LIMITS = Limits(max_request_line_bytes=8192, max_header_bytes=8192, max_headers=12, max_body_bytes=4096)
-"""Lines may be longer than anything that is fed here: how long one may be that has not ended yet depends on the cuts."""
+"""Lines may be longer than anything fed here: how long one may be that has not ended yet depends on the cuts."""
 
 MAX_INPUT_BYTES = 16_000
+
+TIMEOUT_S = 10
+"""Of one input, which takes some milliseconds."""
 
 OURS = frozenset({"on_url", "on_header", "on_headers_complete", "on_body", "on_message_begin", "on_message_complete"})
 """Names that the parser underneath says when one of our own callbacks has failed."""
@@ -87,7 +94,7 @@ def outcome(pieces: Iterable[bytes], known: KnownHeads | None = None) -> Outcome
 def cut(data: bytes, places: Iterable[int]) -> Iterator[bytes]:
     """The pieces between these places."""
     ends = sorted({min(place, len(data)) for place in places} | {0, len(data)})
-    return (data[start:end] for start, end in zip(ends, ends[1:], strict=False))
+    return (data[start:end] for start, end in pairwise(ends))
 
 
 def check_cuts(data: bytes, places: Sequence[int], known: KnownHeads | None = None) -> Outcome:
@@ -116,20 +123,17 @@ async def check_connection(data: bytes, places: Sequence[int]) -> None:
     """
     expected = outcome([data])
     Receipt.waiting.clear()
-    async with fake_connection(_plane(), SETTINGS) as fake:
-        for piece in cut(data, places):
-            fake.transport.feed(piece)
-            await fake.settle()
-        fake.transport.feed(b"")
-        for _ in range(2 + len(expected.requests) // SETTINGS.max_pipelined):
-            await fake.settle()
-            while Receipt.waiting:
-                Receipt.waiting[0].end()
-        while fake.connection._line:  # What is worked on in a task of its own.
-            await trio.sleep(0.005)
-        await fake.settle()
-        assert fake.is_over
-        found = answers_in(fake.transport.out, expected.methods)
+    with trio.fail_after(TIMEOUT_S):
+        async with fake_connection(_plane(), SETTINGS) as fake:
+            for piece in cut(data, places):
+                fake.transport.feed(piece)
+                await fake.settle()
+            fake.transport.feed(b"")
+            while not fake.is_over:
+                await trio.lowlevel.checkpoint()
+                while Receipt.waiting:
+                    Receipt.waiting[0].end()
+            found = answers_in(fake.transport.out, expected.methods)
     statuses = [status for status, _, _ in found if status != 100]
     refused = [expected.refusal[0]] if expected.refusal else []
     assert len(statuses) == len(expected.requests) + len(refused)
@@ -198,14 +202,19 @@ def _at_random(seconds: float, seed: int) -> int:
     return 0
 
 
-def _guided(atheris: Any, seconds: float) -> int:
+def _guided(atheris: ModuleType, seconds: float) -> int:
     def one(data: bytes) -> None:
         if len(data) > 2:
             check(data[2:], [data[0] * 8, data[1]])
 
-    atheris.instrument_all()
-    atheris.Setup([sys.argv[0], f"-max_total_time={int(seconds)}", f"-max_len={MAX_INPUT_BYTES}"], one)
-    atheris.Fuzz()
+    with TemporaryDirectory() as corpus:
+        for number in range(300):
+            chance = random.Random(number)
+            (Path(corpus) / str(number)).write_bytes(chance.randbytes(2) + valid_requests(chance))
+        atheris.instrument_all()
+        options = [f"-max_total_time={int(seconds)}", f"-max_len={MAX_INPUT_BYTES}", corpus]
+        atheris.Setup([sys.argv[0], *options], one)
+        atheris.Fuzz()  # Ends the process.
     return 0
 
 

@@ -30,6 +30,7 @@ SNIPPETS = (
     *(b"HTTP/1.1", b"HTTP/1.0", b"HTTP/2.0", b"HTTP/0.9", b"GET / HTTP/1.1\r\nHost: x\r\n\r\n"),
     *(b"ffffffffffffffff\r\n", b"5;a=b\r\n", b"-1", b"0x5", b"Upgrade: websocket\r\nConnection: upgrade\r\n"),
 )
+TRAILERS = (b"", b"", b"A: b\r\n", b"Host: y\r\n", b"Content-Length: 3\r\n", b"Connection: close\r\n")
 
 
 def valid_request(chance: random.Random) -> bytes:
@@ -66,8 +67,7 @@ def _chunked(chance: random.Random, body: bytes) -> bytes:
         extension = chance.choice([b"", b"", b";a", b";a=b", b';a="b c"'])
         found += b"%x%s\r\n%s\r\n" % (size, extension, body[:size])
         body = body[size:]
-    trailers = chance.choice([b"", b"", b"A: b\r\n", b"Host: y\r\n", b"Content-Length: 3\r\n", b"Connection: close\r\n"])
-    return found + b"0\r\n" + trailers + b"\r\n"
+    return found + b"0\r\n" + chance.choice(TRAILERS) + b"\r\n"
 
 
 def mutated(chance: random.Random, data: bytes) -> bytes:

@@ -68,7 +68,7 @@ TABLE: dict[str, Row] = {
         rooms=("engine",),
         libraries=(
             *("trio", "msgspec", "httptools", "quart", "quart_trio", "hypercorn", "werkzeug"),
-            *("httpx", "cyclopts", "rich", "structlog", "prometheus_client", "maxminddb", "backports", "compression"),
+            *("httpx", "cyclopts", "rich", "structlog", "prometheus_client", "maxminddb", "outcome", "backports", "compression"),
         ),
     ),
 }

@@ -3,8 +3,8 @@
 What a server on Trio and httptools can reach on a machine, and so the yardstick for what the rest of ours costs. One
 task a connection, TCP_NODELAY, the answer made beforehand, the garbage collector tuned like ours. By default a task
 waits with `trio.lowlevel.wait_readable` and reads the socket itself: one pass of the scheduler a request.
-`--style socket` uses `trio.socket`, `--style stream` `trio.SocketStream`: the same with more checkpoints, some 10 and
-25 percent slower. The fastest of the three is the yardstick, so that the ratio flatters nobody.
+`--style socket` uses `trio.socket`, `--style stream` `trio.SocketStream`: the same with more checkpoints, some 14 and
+27 percent slower. The fastest of the three is the yardstick, so that the ratio flatters nobody.
 
 It is no server for the world: no limits, no timeouts, no errors.
 """

@@ -7,7 +7,7 @@ from typing import Literal
 import msgspec
 from msgspec import Raw
 
-from engine import Engine, Idempotency, Original, PublicToken, Receipt, Settings
+from engine import Engine, Gathered, Idempotency, ItemResult, Original, PublicToken, Receipt, Settings
 from gateway.collect.counters import Counters
 from gateway.collect.rates import Rates
 from gateway.collect.request import Request
@@ -95,10 +95,22 @@ class Collect:
             originals=originals,
             only_channel=only_channel,
         )
-        counts = self.counters.items
-        for result in receipt.results:
-            counts[protocol, result.status, result.error.code if result.error is not None else ""] += result.events
+        self.count(protocol, receipt.results)
         return receipt
+
+    def take_soon(self, item: bytes, *, datamart: int, step: Step = "API") -> Gathered:
+        """`Engine.accept_soon`; whoever renders the answer calls `count`.
+
+        Raises:
+            SojournError: nothing was taken.
+        """
+        return self.engine.accept_soon(item, datamart=datamart, step=step)
+
+    def count(self, protocol: str, results: Sequence[ItemResult]) -> None:
+        """Count items by protocol and fate."""
+        counts = self.counters.items
+        for result in results:
+            counts[protocol, result.status, result.error.code if result.error is not None else ""] += result.events
 
     def dropped(self, protocol: str, reason: str, events: int = 1) -> None:
         """Count events that were not taken, on purpose: Do-Not-Track, no consent."""

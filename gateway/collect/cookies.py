@@ -6,8 +6,9 @@ for that (the French CNIL: 13 months at most, not renewed by visiting again). Af
 
 import re
 from collections.abc import Mapping
+from hashlib import sha256
 from typing import Final
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 from msgspec import Struct
 
@@ -15,6 +16,7 @@ from engine import VisitorSettings
 
 DAY_S: Final = 86_400
 
+_RANDOM = re.compile(r"[0-9A-Fa-f]{8}(-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}")
 _OURS = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-4[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}")
 
 
@@ -35,9 +37,19 @@ class Visitor(Struct, frozen=True):
         return f"vec:{self.id}"
 
 
-def new_visitor() -> Visitor:
-    """A browser that has no cookie yet."""
-    return Visitor(str(uuid4()), True)
+def new_visitor(event_id: str = "") -> Visitor:
+    """A browser that has no cookie yet.
+
+    A first visit that is sent twice, by a page that goes and by the one that comes, or again because an answer was
+    lost, must not make two visitors: whichever answer sets the cookie, it has to be the id that the event was stored
+    with. So the id follows from the event's own, where that is as random as ours would be.
+
+    Args:
+        event_id: `$event_id` of the request's first event; the id is a new one when it is no UUID.
+    """
+    if not _RANDOM.fullmatch(event_id):
+        return Visitor(str(uuid4()), True)
+    return Visitor(str(UUID(bytes=sha256(event_id.lower().encode()).digest()[:16], version=4)), True)
 
 
 def known_visitor(headers: Mapping[str, str], visitors: VisitorSettings) -> Visitor | None:

@@ -24,7 +24,7 @@ async def explained(engine: Engine, pending: Pending) -> Reply:
         Unavailable, Broken: as `Receipt.durable`.
     """
     await pending.receipt.durable()
-    reply = pending.render(pending.receipt)
+    reply = pending.render(pending.receipt.results)
     results = pending.receipt.results
     new_events = Counter[str]()
     for result in results:

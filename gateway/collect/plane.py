@@ -8,7 +8,7 @@ from collections.abc import Awaitable, Sequence
 
 from msgspec import Struct
 
-from engine import Receipt, SojournError
+from engine import Gathered, Receipt
 from gateway.collect.collect import Collect
 from gateway.collect.cors import Cors
 from gateway.collect.explain import explained
@@ -33,16 +33,16 @@ class Waiting(Struct, frozen=True):
     pending: Pending
 
     @property
-    def receipt(self) -> Receipt:
+    def receipt(self) -> Receipt | Gathered:
         """Call `finish` when this is durable, or has failed."""
         return self.pending.receipt
 
-    def finish(self, error: SojournError | None) -> Reply:
+    def finish(self, error: Exception | None) -> Reply:
         """The reply; of the commit's error where there was one."""
         try:
             if error is not None:
                 raise error
-            reply = self.pending.render(self.pending.receipt)
+            reply = self.pending.render(self.pending.receipt.results)
         except Exception as raised:
             reply = refused(self.route, raised)
         return self.plane.done(self.route.protocol, with_headers(reply, self.headers))
@@ -51,7 +51,7 @@ class Waiting(Struct, frozen=True):
         """The reply, for servers that have a task for each request."""
         try:
             await self.pending.receipt.durable()
-        except SojournError as error:
+        except Exception as error:
             return self.finish(error)
         return self.finish(None)
 

@@ -11,7 +11,7 @@ from typing import Any
 import msgspec
 from msgspec import Struct
 
-from engine import Receipt
+from engine import Gathered, ItemResult, Receipt
 
 JSON = ("content-type", "application/json; charset=utf-8")
 
@@ -36,13 +36,13 @@ class Pending(Struct, frozen=True):
     """A reply that holds once everything in the receipt is on disk.
 
     Attributes:
-        receipt: of what was taken.
-        render: makes the reply, after the commit; a function of the receipt.
+        receipt: of what was taken, or will be at the end of this pass of the loop.
+        render: makes the reply, after the commit, of what became of the items.
         datamart: whose it is.
     """
 
-    receipt: Receipt
-    render: Callable[[Receipt], Reply]
+    receipt: Receipt | Gathered
+    render: Callable[[Sequence[ItemResult]], Reply]
     datamart: int
 
 

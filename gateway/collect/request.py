@@ -1,6 +1,7 @@
 """A request as protocol code sees it, whichever server read it."""
 
 from collections.abc import Iterable, Mapping
+from functools import lru_cache
 from urllib.parse import parse_qsl
 
 from msgspec import Struct
@@ -9,6 +10,9 @@ from gateway.errors import RequestError
 
 MAX_QUERY_FIELDS = 256
 """Parameters of one request. A pixel has one for each property; a hostile query is not taken apart beyond this."""
+
+MAX_REMEMBERED = 256
+"""Texts of datamart ids that need not be read again; an installation has a handful."""
 
 MAX_DATAMART = 2**32 - 1
 """A datamart id is four bytes of every key of the store: a larger one cannot exist."""
@@ -86,6 +90,7 @@ class Request(Struct, kw_only=True):
         return parse_datamart(self.params["datamart"])
 
 
+@lru_cache(MAX_REMEMBERED)
 def parse_datamart(text: str) -> int:
     """A datamart id from a path.
 

@@ -25,6 +25,18 @@ def test_what_is_set_comes_back():
     assert new_visitor().id != visitor.id
 
 
+def test_a_first_visit_that_is_sent_twice_is_one_visitor():
+    visitor = new_visitor(ID)
+    assert visitor == new_visitor(ID) == new_visitor(ID.upper())
+    assert visitor.id not in (ID, new_visitor(ID.replace("5", "6")).id)
+    assert found(f"sojourn_vid={visitor.id}") == visitor.id
+
+
+@pytest.mark.parametrize("guessable", ["", "1", "order-42", f"{ID}0", "1700000000000"])
+def test_an_event_id_that_could_be_guessed_makes_no_visitor(guessable):
+    assert new_visitor(guessable) != new_visitor(guessable)
+
+
 @pytest.mark.parametrize(
     "cookies",
     [

@@ -206,6 +206,8 @@ class Unwilling:
             raise self._error
         return self
 
+    accept_soon = accept
+
     def site_hosts(self) -> frozenset[str]:
         return frozenset()
 

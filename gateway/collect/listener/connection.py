@@ -16,7 +16,6 @@ from typing import TYPE_CHECKING, Final
 
 import trio
 
-from engine import SojournError
 from gateway.collect.listener.parser import Phase, RequestParser
 from gateway.collect.listener.received import Received
 from gateway.collect.listener.render import CONTINUE, rendered
@@ -109,16 +108,20 @@ class Connection:
         """Serve until either side ends it."""
         self._transport = transport
         self._set_deadline()
+        transport.on_data = self._take_at_once
         try:
             if self._shared.is_draining:
                 self.drain()
-            while data := await transport.receive():
-                self._take(data)
+            while (data := await transport.receive()) != b"":
+                if data is not None:
+                    self._take(data)
                 if self._is_draining:
                     self._finish_if_over()
                 while (self._later or not self._has_room()) and not (self._ends or transport.is_broken):
                     await self._wait_for_room()
                     self._answer_later()
+                if transport.is_broken:
+                    return
             # The sender has said all it has to say, and may still listen.
             self._ends = True
             while (self._line or transport.unwritten_bytes) and not transport.is_broken:
@@ -166,6 +169,15 @@ class Connection:
             self._room.set()
 
     # Requests in -----------------------------------------------------------------------------------------------------
+
+    def _take_at_once(self, data: bytes) -> bool:
+        """Take data without waking the connection's task, unless there is more to do than to answer."""
+        if self._is_draining or self._ends:
+            return False
+        self._take(data)
+        if self._later or self._ends or not self._has_room():
+            self._transport.wake()
+        return True
 
     def _take(self, data: bytes) -> None:
         if self._ends or not data:
@@ -257,7 +269,7 @@ class Connection:
 
     # Answers out -----------------------------------------------------------------------------------------------------
 
-    def _durable(self, place: _Place, waiting: Waiting, error: SojournError | None) -> None:
+    def _durable(self, place: _Place, waiting: Waiting, error: Exception | None) -> None:
         """A commit is through, or has failed; called by the writer."""
         self._fill(place, waiting.finish(error))
         self._write()
@@ -342,6 +354,11 @@ class Connection:
         return None if self._line else _TIMEOUTS[self._parser.phase]
 
     def _set_deadline(self) -> None:
+        busy = self._line or self._is_lingering or self._transport.unwritten_bytes
+        if not busy and self._parser.phase is Phase.IDLE:
+            # Nearly always; a dictionary of enumerations costs a call of Python for each look.
+            self.deadline_s = self._shared.now_s + self._shared.idle_timeout_s
+            return
         waited_for = self._waited_for()
         if waited_for is None:
             self.deadline_s = NEVER_S

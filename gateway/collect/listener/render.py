@@ -33,6 +33,8 @@ def rendered(reply: Reply, *, method: str = "GET", keep_alive: bool = True, is_h
     if _date[0] != now_s:
         _date = (now_s, b"date: %s\r\n" % formatdate(now_s, usegmt=True).encode())
     head = _heads.get((reply.status, reply.headers)) or _head(reply)
+    if keep_alive and not is_http_1_0 and method == "POST" and reply.body:
+        return b"%s%scontent-length: %d\r\n\r\n%s" % (head, _date[1], len(reply.body), reply.body)
     connection = b"" if keep_alive and not is_http_1_0 else _CONNECTION[keep_alive]
     if reply.status in _WITHOUT_BODY:
         return b"%s%s%s\r\n" % (head, _date[1], connection)

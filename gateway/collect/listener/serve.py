@@ -108,6 +108,8 @@ class CollectListener:
         """
         async with trio.open_nursery() as nursery:
             shared = self._shared = Shared(self._plane, self._settings, nursery)
+            if shared.poller is not None:
+                nursery.start_soon(shared.poller.run, name="poller")
             with ExitStack() as closing:
                 for sock in sockets:
                     closing.callback(sock.close)
@@ -226,7 +228,7 @@ class CollectListener:
 
     async def _transport(self, sock: socket.socket, shared: Shared, connection: Connection) -> Transport:
         if self._tls is None:
-            return PlainTransport(sock, shared.nursery, shared.budget, connection.written)
+            return PlainTransport(sock, shared.nursery, shared.budget, connection.written, shared.poller)
         stream = trio.SSLStream(
             trio.SocketStream(trio.socket.from_stdlib_socket(sock)), self._tls, server_side=True, https_compatible=True
         )

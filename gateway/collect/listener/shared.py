@@ -10,6 +10,7 @@ from gateway.collect.listener.client_address import Proxies
 from gateway.collect.listener.connection import LINGER_S, Timeout
 from gateway.collect.listener.heads import KnownHeads
 from gateway.collect.listener.parser import Limits
+from gateway.collect.listener.poller import Poller
 from gateway.collect.plane import Plane
 
 
@@ -32,6 +33,7 @@ class Shared:
         self.nursery = nursery
         self.budget = Budget(settings.max_buffered_bytes)
         self.known_heads = KnownHeads()
+        self.poller = Poller.where_possible()
         self.proxies = Proxies(settings.trusted_proxies, settings.forwarded_header)
         self.max_pipelined = settings.max_pipelined
         self.limits = Limits(
@@ -43,6 +45,7 @@ class Shared:
         self.now_s = trio.current_time()
         self.is_draining = False
         self.timeouts: Counter[str] = Counter()
+        self.idle_timeout_s = settings.idle_timeout_s
         self._timeouts_s = {
             Timeout.IDLE: settings.idle_timeout_s,
             Timeout.HEAD: settings.head_timeout_s,

@@ -9,11 +9,13 @@ import socket
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from contextlib import suppress
-from typing import Final
+from typing import Final, NoReturn
 
+import outcome
 import trio
 
 from gateway.collect.listener.budget import Budget
+from gateway.collect.listener.poller import Poller
 
 RECEIVE_BYTES: Final = 64 * 1024
 """Taken from a socket at a time; what more there is comes next, when others had their turn."""
@@ -30,6 +32,7 @@ class Transport(ABC):
     Attributes:
         unwritten_bytes: kept, because the other side does not read.
         is_broken: closed, or the other side is gone, or does not keep up with what it asks for.
+        on_data: takes what has come while somebody waits in `receive`, without waking them; returns whether it did.
     """
 
     def __init__(self, nursery: trio.Nursery, budget: Budget, on_written: Callable[[], None]) -> None:
@@ -38,12 +41,16 @@ class Transport(ABC):
         self._on_written = on_written
         self._unwritten: list[bytes] = []
         self._is_writing = False
+        self.on_data: Callable[[bytes], bool] | None = None
         self.unwritten_bytes = 0
         self.is_broken = False
 
     @abstractmethod
-    async def receive(self) -> bytes:
-        """What has come, or b"" at the end, also when that end is an error or `abort`."""
+    async def receive(self) -> bytes | None:
+        """What has come, or b"" at the end, also when that end is an error or `abort`; None when woken by `wake`."""
+
+    def wake(self) -> None:  # noqa: B027 - most transports never call `on_data`, and have nobody to wake
+        """Wake who waits in `receive`, if somebody does: what `on_data` has taken is their business, too."""
 
     @abstractmethod
     def write(self, data: bytes) -> None:
@@ -103,23 +110,76 @@ class PlainTransport(Transport):
     Args:
         sock: connected; closed by `abort`.
         nursery, budget, on_written: as in `Transport`.
+        poller: watches it; None where a task waits for each socket.
     """
 
     def __init__(
-        self, sock: socket.socket, nursery: trio.Nursery, budget: Budget, on_written: Callable[[], None]
+        self,
+        sock: socket.socket,
+        nursery: trio.Nursery,
+        budget: Budget,
+        on_written: Callable[[], None],
+        poller: Poller | None = None,
     ) -> None:
         super().__init__(nursery, budget, on_written)
         self._sock = sock
+        self._poller = poller
+        self._receiver: trio.lowlevel.Task | None = None
 
-    async def receive(self) -> bytes:
+    async def receive(self) -> bytes | None:
         """See `Transport`. Waits before it reads: behind an answer there is nearly never a request at hand."""
+        if self._poller is not None:
+            return await self._receive_polled(self._poller)
         try:
             while True:
                 await trio.lowlevel.wait_readable(self._sock)
                 with suppress(BlockingIOError):
                     return self._sock.recv(RECEIVE_BYTES)
         except (OSError, ValueError, trio.ClosedResourceError):
+            self.is_broken = True
             return b""
+
+    async def _receive_polled(self, poller: Poller) -> bytes | None:
+        if self._sock.fileno() < 0:
+            return b""
+
+        def abort(_: Callable[[], NoReturn]) -> trio.lowlevel.Abort:
+            self._receiver = None
+            poller.forget(self._sock)
+            return trio.lowlevel.Abort.SUCCEEDED
+
+        poller.watch(self._sock, self._on_readable)
+        self._receiver = trio.lowlevel.current_task()
+        received: bytes | None = await trio.lowlevel.wait_task_rescheduled(abort)
+        return received
+
+    def _on_readable(self) -> None:
+        """The poller says that there is something, or an end."""
+        try:
+            data = self._sock.recv(RECEIVE_BYTES)
+        except BlockingIOError:
+            return
+        except OSError:
+            self.is_broken = True
+            data = b""
+        try:
+            is_taken = bool(data) and self.on_data is not None and self.on_data(data)
+        except BaseException:
+            self.abort()
+            raise
+        if not is_taken:
+            self._deliver(data)
+
+    def wake(self) -> None:
+        """See `Transport`."""
+        self._deliver(None)
+
+    def _deliver(self, data: bytes | None) -> None:
+        if self._receiver is not None:
+            receiver, self._receiver = self._receiver, None
+            if self._poller is not None and self._sock.fileno() >= 0:
+                self._poller.forget(self._sock)
+            trio.lowlevel.reschedule(receiver, outcome.Value(data))
 
     def has_more(self) -> bool:
         """See `Transport`."""
@@ -154,8 +214,11 @@ class PlainTransport(Transport):
         """See `Transport`."""
         self.is_broken = True
         if self._sock.fileno() >= 0:
+            if self._poller is not None:
+                self._poller.forget(self._sock)
             trio.lowlevel.notify_closing(self._sock)
             self._sock.close()
+        self._deliver(b"")
 
     async def _write_all(self, data: bytes) -> None:
         view = memoryview(data)
@@ -183,11 +246,12 @@ class TlsTransport(Transport):
         super().__init__(nursery, budget, on_written)
         self._stream = stream
 
-    async def receive(self) -> bytes:
+    async def receive(self) -> bytes | None:
         """See `Transport`."""
         try:
             return bytes(await self._stream.receive_some(RECEIVE_BYTES))
         except (OSError, trio.BrokenResourceError, trio.ClosedResourceError):
+            self.is_broken = True
             return b""
 
     def write(self, data: bytes) -> None:

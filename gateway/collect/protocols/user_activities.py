@@ -4,6 +4,7 @@
 """
 
 import hashlib
+from collections.abc import Sequence
 from functools import partial
 from typing import Any, Final
 
@@ -51,6 +52,9 @@ def post_user_activities(collect: Collect, request: Request) -> Answer:
     process = not request.raw_query or request.flag("processing_pipeline") is not False
     idempotency = _idempotency(request, sender.mac)
     items = items_of(request.body, request.headers)
+    if items.single and idempotency is None and process and wait is None and not sender.channel:
+        gathered = collect.take_soon(items.bodies[0], datamart=datamart)
+        return Pending(gathered, partial(_answer_soon, collect, items), datamart)
 
     receipt = collect.take(
         items.bodies,
@@ -61,7 +65,7 @@ def post_user_activities(collect: Collect, request: Request) -> Answer:
         only_channel=sender.channel,
     )
     if wait is True:
-        return _answer(items, receipt)
+        return _answer(items, receipt.results)
     # What stays open is not stored by waiting: of open sessions and live windows, durable is all that can be said.
     if wait is False and receipt.stores:
         return _stored(items, receipt)
@@ -69,7 +73,7 @@ def post_user_activities(collect: Collect, request: Request) -> Answer:
 
 
 async def _stored(items: Items, receipt: Receipt) -> Reply:
-    return _answer(items, receipt, stored=await receipt.stored(STORED_TIMEOUT_S))
+    return _answer(items, receipt.results, stored=await receipt.stored(STORED_TIMEOUT_S))
 
 
 class _Sender(Struct, frozen=True):
@@ -121,8 +125,12 @@ def _idempotency(request: Request, mac: str) -> Idempotency | None:
     return Idempotency(keys[0], hashlib.sha256(request.body).digest(), keys[1:])
 
 
-def _answer(items: Items, receipt: Receipt, **more: bool) -> Reply:
-    results = receipt.results
+def _answer_soon(collect: Collect, items: Items, results: Sequence[ItemResult]) -> Reply:
+    collect.count(PROTOCOL, results)
+    return _answer(items, results)
+
+
+def _answer(items: Items, results: Sequence[ItemResult], **more: bool) -> Reply:
     if items.single:
         (result,) = results
         if result.error is not None:

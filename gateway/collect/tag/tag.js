@@ -378,8 +378,11 @@
     function leave() {
       if (!token || !allowed() || !navigator.sendBeacon || askedAt > now()) return;
       var rest = queue.filter(function (entry) {
-        return !entry.left && isNotIn(sending)(entry);
+        return !entry.left;
       });
+      // With others goes again what is on its way, ahead of them: the server makes a new visitor's id of the first event,
+      // and whoever has no answer yet may have no cookie.
+      if (!rest.some(isNotIn(sending))) return;
       while (rest.length) {
         var batch = batchOf(rest);
         if (!navigator.sendBeacon(pixel(), bodyOf(batch))) return;

@@ -56,12 +56,10 @@ class FakeTransport(Transport):
 
     async def receive(self) -> bytes:
         """See `Transport`."""
-        while not self._in:
-            if self.is_broken:
-                return b""
-            await self._wait()
         await trio.lowlevel.checkpoint()
-        return self._in.pop(0) if self._in else b""
+        while not (self._in or self.is_broken):
+            await self._wait()
+        return b"" if self.is_broken else self._in.pop(0)
 
     def has_more(self) -> bool:
         """See `Transport`."""

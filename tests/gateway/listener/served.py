@@ -5,7 +5,7 @@ import ssl
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from typing import Any, Self
+from typing import Any, ClassVar, Self
 
 import trio
 
@@ -30,7 +30,7 @@ class Receipt:
         waiting: those that wait, in order of their requests.
     """
 
-    waiting: "list[Receipt]" = []
+    waiting: ClassVar[list["Receipt"]] = []
     results = ()
 
     def __init__(self) -> None:
@@ -187,7 +187,7 @@ class Served:
 
     async def until(self, name: str, value: float) -> None:
         """Wait until a number of the statistics is this."""
-        while self.number(name) != value:
+        while self.number(name) != value:  # noqa: ASYNC110 - nothing tells of a number
             await trio.sleep(0.005)
 
     @property
@@ -251,3 +251,17 @@ def chunked(path: str, *chunks: bytes) -> bytes:
     """A request with a body in chunks."""
     head = f"POST {path} HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n".encode()
     return head + b"".join(b"%x\r\n%s\r\n" % (len(data), data) for data in (*chunks, b""))
+
+
+async def until_waiting(number: int) -> None:
+    """Wait until so many commits are waited for."""
+    while len(Receipt.waiting) < number:  # noqa: ASYNC110 - nothing tells of it
+        await trio.sleep(0.002)
+
+
+async def send_until_broken(wire: Wire, data: bytes) -> None:
+    """As much as is taken."""
+    try:
+        await wire.send(data)
+    except trio.BrokenResourceError:
+        return

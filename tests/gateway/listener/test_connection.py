@@ -10,6 +10,7 @@ their time, a sender that does not read, time that passes, a drain, an end, a re
 
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any
 
 import pytest
@@ -18,7 +19,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from engine import CollectSettings, Unavailable
-from gateway.collect.listener.connection import MAX_UNWRITTEN_BYTES, NEVER_S
+from gateway.collect.listener.connection import MAX_UNWRITTEN_BYTES
 from gateway.collect.reply import Pending, Reply
 from gateway.collect.request import Request
 from gateway.collect.routes import Route
@@ -189,7 +190,7 @@ class Client:
                 data = self.held_back + requests(list(kinds), self.sent)
                 self.sent += len(kinds)
                 places = sorted({min(cut, len(data)) for cut in cuts} | {0, len(data)})
-                pieces = [data[start:end] for start, end in zip(places, places[1:], strict=False) if end > start]
+                pieces = [data[start:end] for start, end in pairwise(places) if end > start]
                 self.held_back = pieces.pop() if holds_back and len(pieces) > 1 else b""
                 for piece in pieces:
                     fake.transport.feed(piece)

@@ -70,6 +70,15 @@ async def test_an_envelope_is_answered_event_by_event():
         )
 
 
+async def test_a_dead_letter_says_what_is_wrong_and_where():
+    async with world() as here:
+        await here.post(VISITS, envelope({"$ev": "a", "$uaid": "u", "$ts": "soon"}, 7))
+        assert sorted(one.detail for one in here.dead_letters()) == [
+            "`$ts` must be milliseconds since 1970 (at $.$events[0].$ts)",
+            "must be an object (at $.$events[1])",
+        ]
+
+
 async def test_what_events_share_may_stand_in_the_envelope_or_the_query_and_the_innermost_wins():
     async with world() as here:
         body = {"$uaid": "envelope", "color": "red", "$events": [{"$ev": "a"}, {"$ev": "b", "$uaid": "event"}]}
@@ -267,6 +276,7 @@ async def test_what_cannot_be_read_is_kept_of_a_sender_we_know():
         assert reply.status == 400
         (letter,) = here.dead_letters()
         assert (letter.payload, letter.reason, letter.stage) == (b"{broken", "bad_json", "visits_pixel")
+        assert "object keys must be strings" in letter.detail
         await here.beacon(f"{VISITS}?$site_token={SITE}", b"{" + b"x" * 100_000)
         assert sorted(len(one.payload) for one in here.dead_letters()) == [7, MAX_KEPT_BYTES]
 
@@ -293,17 +303,25 @@ async def test_an_event_that_is_no_object_is_refused_alone():
         assert [one.payload for one in here.dead_letters()] == [b"7"]
 
 
-async def test_what_was_taken_is_not_asked_for_again_when_a_dead_letter_cannot_be_kept(monkeypatch):
+async def test_a_body_that_cannot_be_read_is_refused_for_good_also_when_it_cannot_be_kept(monkeypatch):
     async with world() as here:
 
         def refuse(*_: Any, **__: Any) -> None:
             raise Overloaded("full")
 
-        monkeypatch.setattr(here.collect.engine, "reject", refuse)
-        bad = {"$ev": "b", "$ts": "broken"}
-        answer = await here.post(VISITS, envelope({"$ev": "a", "$uaid": "u"}, bad))
-        assert statuses(answer) == ["accepted", "refused"]
-        assert (await here.beacon(VISITS, envelope(bad))).status == 503
+        monkeypatch.setattr(here.collect.engine, "accept", refuse)
+        assert (await here.beacon(f"{VISITS}?$site_token={SITE}", b"{broken")).status == 400
+        assert here.count("visits_pixel", "refused", "bad_json") == 1
+
+
+async def test_half_an_emoji_in_one_event_costs_neither_it_nor_the_others():
+    async with world() as here:
+        body = json.dumps(envelope({"$ev": "a", "$uaid": "u", "title": "cut \ud83d"}, {"$ev": "b", "$uaid": "u"})).encode()
+        assert rb"\ud83d" in body
+        reply = await here.beacon(VISITS, body)
+        assert statuses(json.loads(reply.body)) == ["accepted", "accepted"]
+        events = (await here.activity(U))["$events"]
+        assert [(one["$event_name"], one["$properties"]) for one in events] == [("a", {"title": "cut \ufffd"}), ("b", {})]
 
 
 @pytest.mark.parametrize("signal", ["dnt", "sec-gpc"])

@@ -296,6 +296,8 @@ async def test_4_2_broken_json_is_refused_by_the_name_of_its_parameter(value):
         (letter,) = here.dead_letters()
         assert letter.payload == encoded(visit(uaid="u", items=value)).encode()
         assert (letter.stage, letter.reason) == ("visits_pixel", "bad_parameter")
+        assert letter.detail.startswith("`$items` is not JSON behind `jso-`: ")
+        assert letter.detail.endswith("(at $items)")
 
 
 async def test_4_2_one_parameter_twice_is_refused():

@@ -80,14 +80,14 @@ def tokens_in(query: Query) -> set[str]:
     return {value for name in TOKENS for value in query.get(name, ()) if value}
 
 
-def refused(one: Asked, fault: RequestError) -> Outcome:
-    """What is answered for an event with a fault, with the place of the fault in what was sent."""
-    path = ".".join(part for part in (one.place, fault.path) if part)
-    return Outcome("refused", fault.code, fault.message, path)
+def place_of(one: Asked, fault: RequestError) -> str:
+    """Where in what was sent a fault of an event is."""
+    return ".".join(part for part in (one.place, fault.path) if part)
 
 
 def _outcome(result: ItemResult, place: str) -> Outcome:
     if result.error is None:
         return Outcome(result.status)
-    path = result.error.path.replace("$.$events[0]", place, 1) if place else result.error.path
+    # The engine has found it in the item that we made, whose one event this is.
+    path = f"{place}{result.error.path.removeprefix(ITEM_EVENT)}" if place and result.error.path.startswith(ITEM_EVENT) else result.error.path
     return Outcome(result.status, result.error.code, result.error.message, path)

@@ -18,12 +18,13 @@ nothing was taken, all of it may be sent again. 400 and 401: the request itself 
 know; final.
 """
 
+from collections.abc import Sequence
 from typing import Any, Final
 
 import msgspec
 from msgspec import Raw
 
-from engine import Receipt
+from engine import ItemResult
 from gateway.collect.collect import DROPPED, Collect, body_text
 from gateway.collect.consent import objection
 from gateway.collect.protocols.pixels.asked import Asked, Outcome, Taken, asked_of_query, tokens_in
@@ -156,7 +157,7 @@ def _unreadable(collect: Collect, way: Way, request: Request, error: RequestErro
     if receipt is None:
         raise error
 
-    def refuse(_: Receipt) -> Reply:
+    def refuse(_: Sequence[ItemResult]) -> Reply:
         raise error
 
     return Pending(receipt, refuse, sender.datamart)

@@ -5,25 +5,21 @@ becomes a dead letter. Of who does not want to be tracked nothing is kept, also 
 """
 
 from collections.abc import Iterable, Sequence
-from contextlib import suppress
 from functools import partial
 from typing import Any, Final
 
-from engine import Original, PublicToken, Receipt, SojournError
+from engine import ItemError, Original, PublicToken
 from gateway.collect.clock_skew import corrected
 from gateway.collect.collect import Collect
 from gateway.collect.consent import allows_cookie
 from gateway.collect.cookies import Visitor, cookie_header, known_visitor, new_visitor
-from gateway.collect.protocols.pixels.asked import Asked, Outcome, Taken, refused
+from gateway.collect.protocols.pixels.asked import Asked, Outcome, Taken, place_of
 from gateway.collect.protocols.pixels.hits import TOKENS, Hit, Way, event_time, item_of
 from gateway.collect.protocols.pixels.identifiers import identifiers_of, names_agent
 from gateway.collect.protocols.pixels.parameters import flag_text, time_of
 from gateway.collect.request import Request
+from gateway.collect.unreadable import MAX_KEPT_BYTES
 from gateway.errors import RequestError
-
-MAX_KEPT_BYTES: Final = 64 * 1024
-"""Of one refused event in its dead letter: what a browser sends in one beacon at most, and more than any event that
-could have been taken. What is longer is cut, so that a public address does not fill the disk."""
 
 NO_USER_IDENTIFIER: Final = "no_user_identifier"
 
@@ -94,51 +90,21 @@ def take(collect: Collect, way: Way, request: Request, sender: PublicToken, aske
                 outcomes.append(Outcome("dropped", NO_USER_IDENTIFIER, "nobody is named, and no cookie may be set"))
                 continue
             hit = Hit(one.parameters, identifiers, sender.channel, ts_ms)
-            items.append(item_of(hit, way, place, explains=explains))
+            item, fault = item_of(hit, way, place, explains=explains), None
         except RequestError as error:
-            one.fault = error
-            outcomes.append(refused(one, error))
-        else:
-            originals.append(Original(one.payload[:MAX_KEPT_BYTES], way.protocol))
-            outcomes.append(None)
-    receipt: Receipt | None = None
-    if items:
-        receipt = collect.take(
-            items, datamart=sender.datamart, protocol=way.protocol, step="JS_TAG", originals=originals
-        )
-    kept = keep_dead(collect, way, sender.datamart, asked, strict=receipt is None)
+            item, fault = b"", ItemError(error.code, error.message, place_of(one, error))
+        items.append(item)
+        originals.append(Original(one.payload[:MAX_KEPT_BYTES], way.protocol, fault=fault))
+        outcomes.append(None)
+    receipt = (
+        collect.take(items, datamart=sender.datamart, protocol=way.protocol, step="JS_TAG", originals=originals)
+        if items
+        else None
+    )
     cookie: tuple[tuple[str, str], ...] = ()
     if needs_visitor and visitor is not None and visitor.is_new:
         cookie = (cookie_header(visitor, collect.settings.visitors, secure=request.secure),)
-    return Taken(sender.datamart, tuple(one.place for one in asked), tuple(outcomes), receipt or kept, cookie)
-
-
-def keep_dead(collect: Collect, way: Way, datamart: int, asked: Sequence[Asked], *, strict: bool) -> Receipt | None:
-    """Keep events with a fault as dead letters, and count them.
-
-    Args:
-        collect: who keeps them.
-        way: where they came in; names the stage.
-        datamart: whose they are.
-        asked: events; those with a fault are kept.
-        strict: whether it is an error when that is not possible. It is not for who has sent good events in the same
-            request: these are taken, and would come a second time.
-
-    Returns:
-        The last receipt; None when nothing was to be kept.
-
-    Raises:
-        SojournError: it is not possible now.
-    """
-    receipt: Receipt | None = None
-    with suppress(*(() if strict else (SojournError,))):
-        for one in asked:
-            if one.fault is not None:
-                receipt = collect.engine.reject(
-                    one.payload[:MAX_KEPT_BYTES], reason=one.fault.code, stage=way.protocol, datamart=datamart
-                )
-                count_refused(collect, way, one.fault.code)
-    return receipt
+    return Taken(sender.datamart, tuple(one.place for one in asked), tuple(outcomes), receipt, cookie)
 
 
 def _visitor(collect: Collect, request: Request, asked: Sequence[Asked]) -> Visitor | None:
@@ -150,7 +116,8 @@ def _visitor(collect: Collect, request: Request, asked: Sequence[Asked]) -> Visi
             gdpr_consent=flag_text(one.parameters, "gdpr_consent"),
         ):
             return None
-    return known_visitor(request.headers, collect.settings.visitors) or new_visitor()
+    known = known_visitor(request.headers, collect.settings.visitors)
+    return known or new_visitor(flag_text(asked[0].parameters, "$event_id") if asked else "")
 
 
 def _visitor_of(identifiers: list[Any], visitor: Visitor | None, *, lasting: bool) -> list[Any]:

@@ -6,11 +6,12 @@ batch again and again where `code` is missing.
 
 import re
 from collections import Counter
+from collections.abc import Sequence
 from typing import Any, Final
 
 import msgspec
 
-from engine import Receipt
+from engine import ItemResult
 from gateway.collect.collect import DROPPED
 from gateway.collect.reply import Reply, json_reply, with_headers
 from gateway.errors import RequestError, reply_for
@@ -26,15 +27,15 @@ DUPLICATE: Final = "duplicate"
 _HOST: Final = re.compile(r"[A-Za-z0-9.-]+(?::[0-9]+)?|\[[0-9A-Fa-f:.]+\](?::[0-9]+)?")
 
 
-def taken(success: Reply, receipt: Receipt) -> Reply:
+def taken(success: Reply, results: Sequence[ItemResult]) -> Reply:
     """The reply to what is durable; where not all of it was taken it says so (`X-Sojourn-Dropped`).
 
     Args:
         success: what the client expects.
-        receipt: what became of each message.
+        results: what became of each message.
     """
     reasons = Counter(
-        one.error.code if one.error is not None else DUPLICATE for one in receipt.results if one.status != "accepted"
+        one.error.code if one.error is not None else DUPLICATE for one in results if one.status != "accepted"
     )
     return with_headers(success, ((DROPPED, dropped(reasons)),) if reasons else ())
 

@@ -8,13 +8,14 @@ dead letter, and where others were taken the answer says so in `X-Sojourn-Droppe
 
 import hashlib
 import re
+from collections.abc import Sequence
 from functools import partial
 from http import HTTPStatus
 from typing import Final
 
 import msgspec
 
-from engine import CallerError, ChannelSettings, Idempotency, ItemError, Original, Receipt, split_items
+from engine import CallerError, ChannelSettings, Idempotency, ItemError, ItemResult, Original, split_items
 from gateway.collect.collect import DROPPED, Collect
 from gateway.collect.consent import objection
 from gateway.collect.protocols.xo.activity import Fields, item_of
@@ -128,11 +129,11 @@ def _idempotency(request: Request) -> Idempotency | None:
     return Idempotency(key, hashlib.sha256(request.body).digest()) if key else None
 
 
-def _answer(receipt: Receipt, *, is_array: bool) -> Reply:
-    faults = [(index, one.error) for index, one in enumerate(receipt.results) if one.error is not None]
+def _answer(results: Sequence[ItemResult], *, is_array: bool) -> Reply:
+    faults = [(index, one.error) for index, one in enumerate(results) if one.error is not None]
     if not faults:
         return TAKEN
-    if len(faults) == len(receipt.results):
+    if len(faults) == len(results):
         index, first = faults[0]
         path = _place(first.path, f"$[{index}]" if is_array else "$")
         return refusal(RequestError(400, first.code, first.message, path=path))

@@ -1,0 +1,153 @@
+"""Requests with one item each, taken together: those of one pass of the loop are one `accept`.
+
+A third of what a single item costs is paid for the request, not for the item: a draft, a look at the bounds, a place in
+the writer's batch, a callback. Who serves thousands of connections has dozens of such requests at hand in every pass of
+the loop, so they wait for its end, some microseconds, and share that. All or none holds for each request alone: where
+the lot cannot be taken, each is tried by itself.
+
+    add ─▶ add ─▶ add ─┐
+                       └▶ next pass: accept([…]) ─▶ one ticket ─▶ each hears when it is durable
+"""
+
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import Final
+
+import trio
+
+from engine.actors.receipt import ItemResult, Receipt
+from engine.errors import Closing
+from engine.observe import log
+
+MAX_TOGETHER: Final = 256
+"""Of one `accept`: above, nothing more is saved, and the loop is held for longer."""
+
+Accept = Callable[[Sequence[bytes], int, str], Receipt]
+"""Takes items of a datamart that came in under a step; raises when none can be taken."""
+
+OnTaken = Callable[[Exception | None], None]
+"""Hears that an item is on disk, or why it is not."""
+
+
+class Gathered:
+    """The answer to one `accept_soon`.
+
+    Attributes:
+        results: of its one item; empty until the pass is over, and where nothing was taken.
+    """
+
+    __slots__ = ("_callback", "_error", "_is_settled", "_receipt", "item", "results")
+
+    def __init__(self, item: bytes) -> None:
+        self.item = item
+        self.results: tuple[ItemResult, ...] = ()
+        self._callback: OnTaken | None = None
+        self._is_settled = False
+        self._error: Exception | None = None
+
+    def when_durable(self, callback: OnTaken) -> None:
+        """As `Receipt.when_durable`; the error may also be one that `accept` would have raised. One callback a request.
+
+        Args:
+            callback: called with None when the item is on disk, or with why it is not.
+        """
+        if self._is_settled:
+            callback(self._error)
+        else:
+            self._callback = callback
+
+    async def durable(self) -> None:
+        """Return when it is on disk.
+
+        Raises:
+            Exception: as `accept` and `Receipt.durable` do.
+        """
+        done = trio.Event()
+        self.when_durable(lambda _: done.set())
+        await done.wait()
+        if self._error is not None:
+            raise self._error
+
+    def tell(self, error: Exception | None) -> None:
+        """It is on disk, or will not be; the one who took it says so."""
+        self._is_settled, self._error, self.item = True, error, b""
+        callback, self._callback = self._callback, None
+        if callback is not None:
+            callback(error)
+
+
+class Gatherer:
+    """Collects the single items of a pass.
+
+    Args:
+        accept: takes them.
+    """
+
+    def __init__(self, accept: Accept) -> None:
+        self._accept = accept
+        self._groups: dict[tuple[int, str], list[Gathered]] = {}
+        self._work = trio.lowlevel.ParkingLot()
+        self._is_running = False
+
+    def add(self, item: bytes, *, datamart: int, step: str) -> Gathered:
+        """Take an item at the end of this pass.
+
+        Raises:
+            Closing: nobody would: the engine does not run.
+        """
+        if not self._is_running:
+            raise Closing("the engine is stopping")
+        if not self._groups:
+            self._work.unpark()
+        gathered = Gathered(item)
+        group = self._groups.get((datamart, step))
+        if group is None:
+            self._groups[datamart, step] = [gathered]
+        else:
+            group.append(gathered)
+            if len(group) >= MAX_TOGETHER:
+                self.flush()
+        return gathered
+
+    def flush(self) -> None:
+        """Take now what has been added: what comes behind it shall not overtake it."""
+        groups, self._groups = self._groups, {}
+        for (datamart, step), group in groups.items():
+            self._take(group, datamart, step)
+
+    async def run(self, *, task_status: "trio.TaskStatus[None]" = trio.TASK_STATUS_IGNORED) -> None:
+        """Flush after every pass in which something was added."""
+        self._is_running = True
+        task_status.started()
+        try:
+            while True:
+                if not self._groups:
+                    await self._work.park()
+                self.flush()
+                await trio.lowlevel.checkpoint()
+        finally:
+            self._is_running = False
+            self.flush()
+
+    def _take(self, group: Sequence[Gathered], datamart: int, step: str) -> None:
+        # Supervision is the point here: what fails for one of them, whatever it is, must not fail for the others.
+        try:
+            receipt = self._accept([one.item for one in group], datamart, step)
+        except Exception as error:
+            if len(group) > 1:
+                for one in group:
+                    self._take((one,), datamart, step)
+            else:
+                _tell_all(group, error)
+            return
+        for one, result in zip(group, receipt.results, strict=True):
+            one.results = (result,)
+        receipt.when_durable(partial(_tell_all, group))
+
+
+def _tell_all(group: Sequence[Gathered], error: Exception | None) -> None:
+    for one in group:
+        try:
+            one.tell(error)
+        except Exception as raised:
+            log("callback failed", "error", what=repr(raised), failures=1)
