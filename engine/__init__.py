@@ -33,6 +33,7 @@ from engine.errors import (
 from engine.facade import Engine, Readiness
 from engine.model.channel import ChannelSettings
 from engine.observe import configure_logging, log
+from engine.rates import Buckets
 from engine.reader import DeadLetter, Reader, open_reader
 from engine.selector import Condition, Filters, Selector
 from engine.settings import CollectSettings, RateSettings, Settings, VisitorSettings, load_settings, settings_reference
@@ -43,6 +44,7 @@ __all__ = [
     "ActorFailed",
     "BadSettings",
     "Broken",
+    "Buckets",
     "CallerError",
     "ChannelSettings",
     "Clock",

@@ -22,7 +22,7 @@ from engine.actors.janitor import sweep
 from engine.actors.reaper import reap
 from engine.actors.receipt import Receipt
 from engine.actors.recovery import Recovery
-from engine.actors.room import Bounds
+from engine.actors.room import Bounds, UserRates
 from engine.actors.router import Router
 from engine.actors.seen import SeenKeys
 from engine.actors.settling import Settling
@@ -47,6 +47,9 @@ from engine.store.environment import LmdbStore
 from engine.store.port import Store
 
 MS_PER_DAY = 86_400_000
+
+COMMIT_PAUSE_S = 0.001
+"""Pause behind a small commit: as long as a good disk's sync takes. It is part of what a sender waits at half load."""
 
 STAND_ASIDE_S = 0.02
 """A batch's rows take a few milliseconds; pages that must first be read from disk may take longer, and are not waited
@@ -112,6 +115,7 @@ async def _assembled(settings: Settings, clock: Clock, store: Store, pauses: GcP
         report=_report_store,
         max_pending_bytes=settings.limits.max_pending_write_bytes,
         stand_aside_s=STAND_ASIDE_S if isinstance(store, LmdbStore) else 0.0,
+        pause_s=COMMIT_PAUSE_S if isinstance(store, LmdbStore) else 0.0,
     )
     if isinstance(store, LmdbStore):
         store.on_placed = writer.placed
@@ -235,7 +239,7 @@ def _intake(
     settling: Settling,
     last_sequence: int,
 ) -> Intake:
-    limits, storage, identity = settings.limits, settings.storage, settings.identity
+    limits, storage, identity, rates = settings.limits, settings.storage, settings.identity, settings.rates
     placeholders = Placeholders(identity.placeholders, zeros=identity.zeros_are_placeholders)
     return Intake(
         clock=clock,
@@ -249,6 +253,9 @@ def _intake(
             max_journal_bytes=limits.max_journal_bytes,
             max_kept_bytes=limits.max_pending_write_bytes,
             dead_letter_ms=storage.dead_letter_days * MS_PER_DAY,
+        ),
+        user_rates=UserRates(
+            rates.events_per_s_of_user, rates.burst_of_user, rates.max_tracked, now_s=trio.current_time
         ),
         rules=rules_of(definitions, settings),
         stored=settling.wait,

@@ -59,6 +59,8 @@ class Gauges:
             "activities_unstored": router.unstored,
             "activities_unstored_max": limits.max_unstored_activities,
             "journal_bytes": self._intake.journal_bytes,
+            "user_rate_buckets": len(self._intake.user_rates.buckets),
+            "user_rate_refusals": self._intake.user_rates.buckets.refused,
             "journal_bytes_max": limits.max_journal_bytes,
             "writer_pending_bytes": writer.pending_bytes,
             "writer_pending_bytes_max": writer.max_pending_bytes,

@@ -36,13 +36,14 @@ STORE_PURE = tuple(f"engine.store.{name}" for name in ("port", "keys", "layout",
 LOGIC = ("engine.model", "engine.identity", "engine.session", "engine.query", "engine.definitions", "engine.scenario")
 # Actors build keys and values of the store themselves: both are pure, and neither knows LMDB.
 STORE_SEEN = tuple(f"engine.store.{name}" for name in ("port", "keys", "layout"))
-ACTORS_SEE = (*LOGIC, "engine.pipeline", *STORE_SEEN, "engine.settings", "engine.observe")
+ACTORS_SEE = (*LOGIC, "engine.pipeline", *STORE_SEEN, "engine.settings", "engine.observe", "engine.rates")
 
 # A module belongs to the row with the longest name that it is in. A room without a row is a breach.
 TABLE: dict[str, Row] = {
     "engine.errors": Row(pure=True),
     "engine.clock": Row(libraries=("trio",)),
     "engine.settings": Row(rooms=("engine.model",), libraries=("msgspec",)),
+    "engine.rates": Row(pure=True),
     "engine.observe": Row(
         rooms=("engine.model", "engine.settings"), libraries=("structlog", "prometheus_client", "trio", *VALUE_TYPES)
     ),
@@ -68,7 +69,7 @@ TABLE: dict[str, Row] = {
         rooms=("engine",),
         libraries=(
             *("trio", "msgspec", "httptools", "quart", "quart_trio", "hypercorn", "werkzeug"),
-            *("httpx", "cyclopts", "rich", "structlog", "prometheus_client", "maxminddb", "outcome", "backports", "compression"),
+            *("httpx", "cyclopts", "rich", "structlog", "prometheus_client", "maxminddb", "backports", "compression"),
         ),
     ),
 }

@@ -4,14 +4,15 @@ from typing import Final
 
 from msgspec import Struct
 
-from engine.actors.examine import Examined
+from engine.actors.examine import Examined, Unit
 from engine.actors.identities import Overlay as IdentityOverlay
 from engine.actors.receipt import ItemError, ItemResult, Original
 from engine.actors.seen import Overlay as SeenOverlay
 from engine.actors.user_actor import UserKey
 from engine.errors import CallerError
 from engine.identity.attach import NoUserIdentifier
-from engine.model.record import Record, RecordKind, encode_record, record_size_bytes
+from engine.model.channel import ChannelSettings
+from engine.model.record import RECORD_BYTES, Record, RecordKind, encode_rows, record_size_bytes
 from engine.store.layout import DeadLetter, encode_dead_letter
 from engine.store.port import AddDeadLetter, AppendJournal, Count, Operation
 
@@ -177,6 +178,37 @@ class Draft:
             delivery.records.append(record)
             delivery.size_bytes += size_bytes
 
+    def add_event(self, examined: Examined, channel: ChannelSettings, unit: Unit, user_point: bytes) -> None:
+        """`add` of the record of an event of a session, in a third of the time: nearly all that is added."""
+        datamart = self.datamart
+        sequence = self.sequence = self.sequence + 1
+        record = Record(
+            sequence,
+            examined.kind,
+            self.arrival_ms,
+            datamart,
+            user_point,
+            channel.key,
+            channel.version,
+            unit.ts_ms,
+            1,
+            examined.process,
+            examined.root,
+            unit.body,
+        )
+        self.records.append(record)
+        size_bytes = len(examined.root) + len(unit.body) + RECORD_BYTES
+        self.size_bytes += size_bytes
+        self.journal_bytes += size_bytes
+        key = (datamart, user_point)
+        delivery = self._open.get(key)
+        if delivery is None:
+            delivery = self._open[key] = Delivery(key, [record], size_bytes)
+            self.routes.append(delivery)
+        else:
+            delivery.records.append(record)
+            delivery.size_bytes += size_bytes
+
     def deliveries(self) -> list[Delivery]:
         """The deliveries among the routes."""
         return [route for route in self.routes if isinstance(route, Delivery)]
@@ -185,8 +217,8 @@ class Draft:
         """All operations of the request, the journal first."""
         found: list[Operation] = []
         if self.records:
-            rows = tuple([(record.sequence, encode_record(record)) for record in self.records])
-            found.append(AppendJournal(rows, self.arrival_ms))
+            weight = sum([record.weight for record in self.records])
+            found.append(AppendJournal(encode_rows(self.records), self.arrival_ms, ((self.datamart, weight),)))
         found += self.operations
         counts = tuple([one for one in self.counts.items() if one[1]])
         if counts:

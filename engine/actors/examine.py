@@ -109,9 +109,15 @@ def _examine_parted(text: bytes, rules: Rules, arrival_ms: int, *, process: bool
     if len(text) > (channel.max_activity_chars if channel is not None else rules.max_activity_chars):
         return None
     events = found.events
-    bodies: Sequence[bytes | Raw] = (array[1:-1],) if len(events) == 1 else decode_list(array)
+    item_ms = arrival_ms if root.ts_ms is None else root.ts_ms
+    if len(events) == 1:  # As below, in half the time: most items of browsers.
+        event = events[0]
+        ts_ms = event.ts
+        if ts_ms is not None and ts_ms <= latest_ms and len(root.body) <= MAX_EXPANDED_BYTES:
+            lone = Unit(array[1:-1], ts_ms, event.event_id or "")
+            return Examined(kind, channel, root.identifiers, item_ms, root.body, (lone,), process, root.keys)
     units: list[Unit] = []
-    for event, body in zip(events, bodies, strict=True):
+    for event, body in zip(events, decode_list(array), strict=True):
         ts_ms = event.ts
         if ts_ms is None:
             units.append(Unit(with_ts(bytes(body), arrival_ms), arrival_ms, event.event_id or ""))
@@ -121,7 +127,6 @@ def _examine_parted(text: bytes, rules: Rules, arrival_ms: int, *, process: bool
             units.append(Unit(bytes(body), ts_ms, event.event_id or ""))
     if len(root.body) * len(units) > MAX_EXPANDED_BYTES:
         return None
-    item_ms = arrival_ms if root.ts_ms is None else root.ts_ms
     return Examined(kind, channel, root.identifiers, item_ms, root.body, tuple(units), process, root.keys)
 
 

@@ -14,7 +14,7 @@ from engine.identity.placeholders import Placeholders
 from engine.identity.points import Link, PointView
 from engine.model.identifiers import Identifier
 from engine.model.identity_rules import HyperPointLimits
-from engine.store.keys import identifier_key, split_identifier_key, user_point_key
+from engine.store.keys import identifier_key, known_identifier_key, split_identifier_key, user_point_key
 from engine.store.layout import (
     IdentifierRow,
     UserPointRow,
@@ -80,9 +80,12 @@ class Identities:
             datamart: id of the datamart.
             keys: `Identifier.key()` of each.
         """
+        pending = self._pending
+        if len(keys) == 1 and not (draft.links or draft.points or pending.links or pending.points):
+            return self._cache.get(known_identifier_key(datamart, keys[0]))
         point: bytes | None = None
         for part in keys:
-            key = identifier_key(datamart, part)
+            key = known_identifier_key(datamart, part)
             linked = draft.links.get(key) or self._pending.links.get(key) or self._cache.get(key)
             if linked is None:
                 return None

@@ -16,7 +16,7 @@ from engine.actors.examine import Examined, Rules, weight_of
 from engine.actors.identities import Identities
 from engine.actors.identities import Overlay as IdentityOverlay
 from engine.actors.receipt import Idempotency, ItemResult, Original, Receipt
-from engine.actors.room import Bounds, check_room
+from engine.actors.room import Bounds, UserRates, check_room
 from engine.actors.router import Router
 from engine.actors.seen import Overlay as SeenOverlay
 from engine.actors.seen import SeenKeys
@@ -56,6 +56,7 @@ class Intake:
         identities: Identities,
         seen: SeenKeys,
         bounds: Bounds,
+        user_rates: UserRates,
         rules: Callable[[int], Rules | None],
         stored: Callable[[tuple[int, ...]], Awaitable[None]],
         last_sequence: int,
@@ -67,6 +68,7 @@ class Intake:
         self._seen = seen
         self._taking = Taking(identities, seen)
         self._bounds = bounds
+        self._user_rates = user_rates
         self._rules = rules
         self._stored = stored
         self._sequence = last_sequence
@@ -78,6 +80,11 @@ class Intake:
         self._kept: list[Delivery | Record] | None = None
         self._kept_bytes = 0
         self._last_ticket: Ticket | None = None
+
+    @property
+    def user_rates(self) -> UserRates:
+        """How fast users may send, and how often one was told to wait."""
+        return self._user_rates
 
     def hold_back(self) -> int:
         """Keep at hand what is accepted from now on, and journal it; returns the last sequence before that."""
@@ -234,7 +241,7 @@ class Intake:
             return None
         unit, channel = found.units[0], found.channel
         user_point = self._identities.at_hand(_NOTHING_LINKED, datamart, found.keys)
-        if user_point is None or channel is None or unit.event_id:
+        if user_point is None or channel is None or unit.event_id or self._user_rates.is_limited:
             return None
         key = (datamart, user_point)
         size_bytes = len(found.root) + len(unit.body) + RECORD_BYTES
@@ -259,7 +266,7 @@ class Intake:
         if unit.ts_ms < late_before_ms(channel, arrival_ms):
             amounts += (("events_late", 1),)
         operations = (
-            AppendJournal(((sequence, encode_record(record)),), arrival_ms),
+            AppendJournal(((sequence, encode_record(record)),), arrival_ms, ((datamart, 1),)),
             Count(datamart, amounts, self._clock.wall_ms()),
         )
         ticket = self._writer.submit(operations, size_bytes + 64 * len(operations))
@@ -322,8 +329,8 @@ class Intake:
 
     def _take(self, draft: Draft) -> Receipt:
         """Journal and route the draft. What can be refused is refused before anything outside has changed."""
-        if self._routing:
-            check_room(self._router, self._bounds, draft)
+        entries = check_room(self._router, self._bounds, draft) if self._routing else None
+        self._user_rates.take(draft)
         identities, seen = draft.identities, draft.seen
         # Nearly always nothing was linked and no id brought: then nobody has to be called when it is committed.
         is_news = bool(identities.links or identities.points or seen.keys)
@@ -339,7 +346,11 @@ class Intake:
         self._sequence = draft.sequence
         self.journal_bytes += draft.journal_bytes
         self._last_ticket = ticket
-        if self._routing:
+        if entries is not None:
+            deliver_to = self._router.deliver_to
+            for entry, delivery in zip(entries, draft.deliveries(), strict=True):
+                deliver_to(entry, delivery.records, delivery.size_bytes)
+        elif self._routing:
             self._route(draft.routes)
         elif self._kept is not None:
             self._kept += draft.routes

@@ -35,9 +35,12 @@ class Mailbox(Generic[T]):
     Args:
         max_messages: most messages that may wait; at least 1.
         max_bytes: most bytes that may wait, by what the senders say; an empty mailbox takes more.
+
+    Attributes:
+        messages: how many wait; only the mailbox changes it. See `is_empty`.
     """
 
-    __slots__ = ("_bytes", "_max_bytes", "_max_messages", "_messages", "_peak_messages", "_receiver", "_sender")
+    __slots__ = ("_bytes", "_max_bytes", "_max_messages", "_peak_messages", "_receiver", "_sender", "messages")
 
     def __init__(self, max_messages: int, max_bytes: int) -> None:
         # The bounds are kept by `has_room`; the channel's own would also stop `put`.
@@ -48,7 +51,7 @@ class Mailbox(Generic[T]):
         self._max_bytes = max_bytes
         # Counted here, because a channel hands a message straight to a waiting task: it is then in no buffer, and
         # has not been taken either. These go down only when the actor really has the message.
-        self._messages = 0
+        self.messages = 0
         self._bytes = 0
         self._peak_messages = 0
 
@@ -70,15 +73,15 @@ class Mailbox(Generic[T]):
             trio.ClosedResourceError: the mailbox was closed.
         """
         self._sender.send_nowait((message, size_bytes))
-        self._messages += 1
+        self.messages += 1
         self._bytes += size_bytes
-        self._peak_messages = max(self._peak_messages, self._messages)
+        self._peak_messages = max(self._peak_messages, self.messages)
 
     def has_room(self, size_bytes: int, messages: int = 1) -> bool:
         """Whether so many messages of so many bytes together would be taken now."""
-        if self._messages + messages > self._max_messages:
+        if self.messages + messages > self._max_messages:
             return False
-        return self._bytes + size_bytes <= self._max_bytes or (self._messages == 0 and messages == 1)
+        return self._bytes + size_bytes <= self._max_bytes or (self.messages == 0 and messages == 1)
 
     async def receive_all(self, limit: int) -> list[T]:
         """Wait for a message, then take with it what else is queued, at most `limit` together, in order.
@@ -90,17 +93,17 @@ class Mailbox(Generic[T]):
         """
         message, size_bytes = await self._receiver.receive()
         taken = [message]
-        while len(taken) < min(limit, self._messages):
+        while len(taken) < min(limit, self.messages):
             message, more_bytes = self._receiver.receive_nowait()
             taken.append(message)
             size_bytes += more_bytes
-        self._messages -= len(taken)
+        self.messages -= len(taken)
         self._bytes -= size_bytes
         return taken
 
     def is_empty(self) -> bool:
         """Whether nothing waits. In the actor's own synchronous step this is the truth (house: how an actor ends)."""
-        return self._messages == 0
+        return self.messages == 0
 
     def close(self) -> None:
         """Take nothing more. The actor still gets what waits, then `trio.EndOfChannel`."""
@@ -108,7 +111,7 @@ class Mailbox(Generic[T]):
 
     def statistics(self) -> MailboxStatistics:
         return MailboxStatistics(
-            messages=self._messages,
+            messages=self.messages,
             bytes=self._bytes,
             max_messages=self._max_messages,
             max_bytes=self._max_bytes,

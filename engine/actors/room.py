@@ -1,14 +1,17 @@
 """What the engine has room for, and whether a request fits into it."""
 
+import math
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from engine.actors.draft import Draft
 from engine.actors.router import Router
 from engine.errors import HotUser, Overloaded
+from engine.rates import Buckets
 
 if TYPE_CHECKING:
-    from engine.actors.user_actor import UserKey
+    from engine.actors.user_actor import Entry, UserKey
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,18 +25,52 @@ class Bounds:
     dead_letter_ms: int
 
 
-def check_room(router: Router, bounds: Bounds, draft: Draft) -> None:
+class UserRates:
+    """How many events a user point may send: more come from a robot, or a loop.
+
+    Args:
+        per_s, burst, max_tracked: as in `Buckets`.
+        now_s: monotonic time.
+
+    Attributes:
+        buckets: one a user point that sends.
+    """
+
+    def __init__(self, per_s: float, burst: int, max_tracked: int, now_s: Callable[[], float]) -> None:
+        self.buckets: Buckets[UserKey] = Buckets(per_s, burst, max_tracked)
+        self.is_limited = per_s > 0
+        self._now_s = now_s
+
+    def take(self, draft: Draft) -> None:
+        """Count a request's events.
+
+        Raises:
+            HotUser: one of its users has sent too many; nobody's are counted.
+        """
+        if not self.is_limited:
+            return
+        now_s, deliveries = self._now_s(), draft.deliveries()
+        for delivery in deliveries:
+            if wait_s := self.buckets.wait_s(delivery.key, now_s):
+                raise HotUser("this user sends too fast", retry_after_s=math.ceil(wait_s))
+        for delivery in deliveries:
+            self.buckets.take(delivery.key, now_s, sum(record.weight for record in delivery.records))
+
+
+def check_room(router: Router, bounds: Bounds, draft: Draft) -> "list[Entry] | None":
     """Raise when a mailbox or the registry has no room for what the draft delivers.
+
+    Returns:
+        Whom `Router.deliver_to` gives each of the deliveries, where all are active, nothing waits for them, and nobody
+        is merged: nearly always. Else None.
 
     Raises:
         HotUser, Overloaded: nothing was taken.
     """
     deliveries = draft.deliveries()
-    for delivery in deliveries:
-        if not router.is_at_leisure(delivery.key):
-            break
-    else:
-        return  # Nearly always: all are active and nothing waits for them.
+    entries = router.at_leisure([delivery.key for delivery in deliveries])
+    if entries is not None:
+        return entries if len(deliveries) == len(draft.routes) else None
     wanted: dict[UserKey, tuple[int, int]] = {}
     for delivery in deliveries:
         messages, size_bytes = wanted.get(delivery.key, (0, 0))
@@ -46,3 +83,4 @@ def check_room(router: Router, bounds: Bounds, draft: Draft) -> None:
             raise HotUser("this user sends faster than their events are taken")
     if new_users and router.live_users + new_users > bounds.max_live_users:
         raise Overloaded(f"{router.live_users} users are active", retry_after_s=10)
+    return None

@@ -5,7 +5,7 @@ which "no event falls between two actors" rests.
 """
 
 import contextvars
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import partial
 
@@ -104,6 +104,26 @@ class Router:
         entry = self._entries.get(key)
         return entry is not None and entry.mailbox.is_empty()
 
+    def at_leisure(self, keys: Iterable[UserKey]) -> list[Entry] | None:
+        """The entries of user points for `deliver_to`, in order; None unless all of them are at leisure.
+
+        They hold until the step ends, if nobody is merged meanwhile.
+        """
+        entries: list[Entry] = []
+        for key in keys:
+            entry = self._entries.get(key)
+            if entry is None or entry.mailbox.messages:
+                return None
+            entries.append(entry)
+        return entries
+
+    def deliver_to(self, entry: Entry, records: Sequence[Record], size_bytes: int) -> None:
+        """`deliver` to an entry that `at_leisure` gave in this step."""
+        if not entry.is_waiting or entry.mailbox.messages:
+            entry.mailbox.put(records, size_bytes)
+        elif len(records) != 1 or not self._extend(entry, records[0]):
+            self._apply(entry, records)
+
     def deliver(self, key: UserKey, records: Sequence[Record], size_bytes: int) -> None:
         """Give records to the user point's actor, spawning it when there is none.
 
@@ -116,10 +136,19 @@ class Router:
         entry = self._entries.get(key)
         if entry is None:
             entry = self._spawn(key, Visitor(key[0], key[1], self._channels(key[0])))
-        elif entry.is_idle:
-            self._apply(entry, records)
-            return
-        entry.mailbox.put(records, size_bytes)
+        self.deliver_to(entry, records, size_bytes)
+
+    def _extend(self, entry: Entry, record: Record) -> bool:
+        """`_apply` where a record just joins a session; False: nothing has happened.
+
+        As many sessions are open as before, and the wheel looks at the entry before it is due: nothing else is to do.
+        """
+        if entry.bucket is None or (self._failures and self.quarantined(entry.key)):
+            return False
+        try:
+            return entry.visitor.extend(record)
+        except Exception:
+            return False  # It raises again where it is told.
 
     def _apply(self, entry: Entry, records: Sequence[Record]) -> None:
         leaving = apply_records(entry, self, records)

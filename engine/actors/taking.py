@@ -77,7 +77,20 @@ class Taking:
     def add(self, draft: Draft, examined: Examined) -> CallerError | None:
         """Take an item into the draft, or say why not."""
         units = examined.units
-        if draft.seen.read:  # Some event of the request has an id.
+        channel = examined.channel
+        has_ids = bool(draft.seen.read)
+        if len(units) == 1 and channel is not None and examined.kind is _EVENT and not has_ids:
+            # Nearly every item of a browser: as below.
+            user_point = self._identities.at_hand(draft.identities, draft.datamart, examined.keys)
+            if user_point is not None:
+                unit = units[0]
+                draft.add_event(examined, channel, unit, user_point)
+                if unit.ts_ms < draft.arrival_ms - channel.gap_ms - channel.grace_ms:
+                    draft.late += 1
+                draft.events += 1
+                draft.results.append(ItemResult("accepted", 1, uuid_text(user_point)))
+                return None
+        if has_ids:  # Some event of the request has an id.
             units = self._new_units(draft, units)
         repeated = len(examined.units) - len(units)
         if repeated and not units:
@@ -89,7 +102,7 @@ class Taking:
                 user_point = self._attach(draft, examined.identifiers)
             except CallerError as error:
                 return error
-        if draft.seen.read:
+        if has_ids:
             for unit in units:
                 if unit.event_id:
                     draft.operations.append(
@@ -145,9 +158,13 @@ class Taking:
             draft.add(item_record(draft, examined, user_point, examined.ts_ms, weight, events_array(units)))
             return weight
         channel = examined.channel
-        late_ms = late_before_ms(channel, draft.arrival_ms) if channel is not None and examined.kind is _EVENT else 0
+        if channel is None or examined.kind is not _EVENT:
+            for unit in units:
+                draft.add(item_record(draft, examined, user_point, unit.ts_ms, 1, unit.body))
+            return len(units)
+        late_ms = late_before_ms(channel, draft.arrival_ms)
         for unit in units:
-            draft.add(item_record(draft, examined, user_point, unit.ts_ms, 1, unit.body))
+            draft.add_event(examined, channel, unit, user_point)
             if unit.ts_ms < late_ms:
                 draft.late += 1
         return len(units)

@@ -94,7 +94,7 @@ class Entry:
     @property
     def is_idle(self) -> bool:
         """Whether all that was ever sent has been applied and handed over: only then may somebody else apply."""
-        return self.is_waiting and self.mailbox.is_empty()
+        return self.is_waiting and self.mailbox.messages == 0
 
 
 class Home(Protocol):

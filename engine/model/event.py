@@ -4,6 +4,7 @@
 custom properties come back as they were sent, and is decoded only where a step looks inside.
 """
 
+from collections.abc import Callable, Iterable
 from typing import Annotated
 
 import msgspec
@@ -19,13 +20,17 @@ EventId = Annotated[str, Meta(min_length=1, max_length=MAX_EVENT_ID_CHARS)]
 PAGE_VIEW = "$page_view"
 
 
+class SentProperties(Struct, gc=False):
+    """Any JSON object: the engine keeps the properties of an event as they were sent."""
+
+
 class SentEvent(Struct, rename=lambda name: "$" + name, kw_only=True):
     """The fields of a sent event that the engine reads; all others are kept beside them."""
 
     event_name: EventName
     ts: Ts | None = None
     event_id: EventId | None = None
-    properties: Fields | None = None
+    properties: SentProperties | None = None
 
 
 class _Head(Struct, rename=lambda name: "$" + name):
@@ -81,6 +86,39 @@ def properties_of(body: bytes) -> Fields:
         return _told_decoder.decode(body).properties or {}
     except msgspec.ValidationError:
         return {}
+
+
+def address_reader(others: Iterable[str]) -> Callable[[bytes], tuple[str, str] | None]:
+    """Makes a function that reads `$url` and `$referrer` among the `$properties` of an event, "" for what is not there.
+
+    It says None where something is not of its usual type, or a property named in `others` has a value: then the event
+    is to be read with `properties_of`, which takes three times as long.
+
+    Args:
+        others: names of properties.
+    """
+    names = {"url": "$url", "referrer": "$referrer"} | {f"other_{at}": name for at, name in enumerate(others)}
+    properties = msgspec.defstruct(
+        "Properties",
+        [(field, Raw | None if field.startswith("other") else str | None, None) for field in names],
+        rename=names,
+        gc=False,
+    )
+    told = msgspec.defstruct("Told", [("properties", properties | None, None)], rename={"properties": "$properties"})
+    decode_told = msgspec.json.Decoder(told).decode
+    nothing = (None,) * (len(names) - 2)
+    values_of = msgspec.structs.astuple
+
+    def read(body: bytes) -> tuple[str, str] | None:
+        try:
+            found = decode_told(body)
+        except (msgspec.DecodeError, UnicodeDecodeError):
+            return None
+        values = values_of(values_of(found)[0] or empty)
+        return (values[0] or "", values[1] or "") if values[2:] == nothing else None
+
+    empty = properties()
+    return read
 
 
 def with_ts(body: bytes, ts_ms: int) -> bytes:

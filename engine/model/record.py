@@ -4,6 +4,7 @@ What happens to a user is a function of their records alone, so a record carries
 whom it was routed to, under which version of the channel's settings, and the bytes that were sent.
 """
 
+from collections.abc import Iterable
 from enum import IntEnum
 from typing import Protocol
 
@@ -69,6 +70,12 @@ _PREFIX = bytes([FORMAT])
 def encode_record(record: Record) -> bytes:
     """The record as it is stored: format byte, then msgpack."""
     return _PREFIX + _encoder.encode(record)
+
+
+def encode_rows(records: Iterable[Record]) -> tuple[tuple[int, bytes], ...]:
+    """Sequence and stored form of each record."""
+    encode = _encoder.encode
+    return tuple([(record.sequence, _PREFIX + encode(record)) for record in records])
 
 
 def decode_record(data: bytes) -> Record:

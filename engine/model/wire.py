@@ -105,7 +105,9 @@ def compact(data: bytes | memoryview | Raw) -> bytes:
     try:
         if not text.isascii():
             text.decode("utf-8")
-        check_nesting(text)
+        # As `check_nesting` begins, but for the call.
+        if text.count(b"[") + text.count(b"{") > MAX_NESTING:
+            check_nesting(text)
         text = msgspec.json.format(text, indent=-1)
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise CallerError(str(error), code="bad_json", path="$") from None

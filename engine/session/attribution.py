@@ -11,6 +11,7 @@ import tomllib
 from importlib.resources import files
 from urllib.parse import unquote_plus
 
+from engine.model.event import address_reader
 from engine.model.origin import Origin, origin_from, origin_of_text
 from engine.model.wire import Fields
 from engine.session.domains import host_of
@@ -25,6 +26,10 @@ PARAMETERS: Names = tuple((field, tuple(names)) for field, names in _TABLES["par
 XTOR_CHANNELS: dict[str, str] = _TABLES["xtor_channels"]
 
 _PROPERTY_NAMES = frozenset(name for _, names in PROPERTIES for name in names)
+
+address_of = address_reader(sorted(_PROPERTY_NAMES))
+"""`$url` and `$referrer` of an event without predefined properties; None says nothing."""
+
 _XTOR = re.compile(r"([^-]+)-(\[[^\]]*\]|[^-]+)")
 _XTOR_CUSTOM = re.compile(r"CS[0-9]+", re.IGNORECASE)
 
@@ -42,9 +47,14 @@ def origin_of(sent: Fields | None, properties: Fields, url: str, referrer: str) 
         return origin
     if not _PROPERTY_NAMES.isdisjoint(properties) and (origin := _from_properties(properties)) is not None:
         return origin
-    if ("?" in url or "#" in url) and (origin := _from_address(url)) is not None:
+    if not is_direct(url) and (origin := _from_address(url)) is not None:
         return origin
     return _from_referrer(referrer) if referrer else None
+
+
+def is_direct(url: str) -> bool:
+    """Whether an address by itself points to no origin. False says nothing."""
+    return "?" not in url and "#" not in url
 
 
 def _from_properties(properties: Fields) -> Origin | None:

@@ -41,6 +41,26 @@ def joins(first_ms: int, last_ms: int, ts_ms: int, gap_ms: int) -> bool:
     return first_ms - gap_ms <= ts_ms <= last_ms + gap_ms
 
 
+def extends(last_ms: int, last_arrival_ms: int, record: Record, settings: ChannelSettings) -> bool:
+    """Whether an event joins a session behind all others, is tested at once, and the clock has not closed it before.
+
+    The usual case, in one call; False says nothing.
+
+    Args:
+        last_ms: time of the session's last event.
+        last_arrival_ms: when the last of them arrived.
+        record: the event's.
+        settings: of the session, under which the event was accepted as well.
+    """
+    gap_ms = settings.gap_ms
+    # With a grace, another event than this one would be tested now. What joins a session has not passed it.
+    return (
+        settings.grace_ms == 0
+        and last_ms <= record.ts_ms <= last_ms + gap_ms
+        and record.arrival_ms <= last_arrival_ms + gap_ms
+    )
+
+
 def passes(last_ms: int, ts_ms: int, settings: ChannelSettings) -> bool:
     """Whether an event at `ts_ms` shows that the gap behind a session's last event has passed (decision 7b)."""
     return ts_ms > last_ms + settings.gap_ms + settings.grace_ms
@@ -108,6 +128,16 @@ def visit_cut(front: Front, member: Member, settings: ChannelSettings) -> CloseR
     if member.ts_ms - front.first_ms > settings.max_session_ms:
         return CloseReason.DURATION
     return None
+
+
+def goes_on(front: Front, member: Member, added: int, settings: ChannelSettings) -> bool:
+    """Whether no test ends a session in front of `member`, as far as that is seen at once. False says nothing."""
+    return (
+        member.origin is None
+        and not member.referrer
+        and member.ts_ms - front.first_ms <= settings.max_session_ms
+        and front.ceiling + added <= settings.max_activity_chars
+    )
 
 
 def fits_unmeasured(front: Front, added: int, settings: ChannelSettings) -> bool:

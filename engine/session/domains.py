@@ -112,6 +112,11 @@ def foreign_site(referrer: str, url: str, domain: str, aliases: tuple[str, ...])
     """
     if not referrer:
         return ""
+    if not domain and not aliases and referrer.startswith(_WEB):
+        # Nearly always a page of the same host, which is told without a look at what a host is.
+        end = referrer.find("/", len("https://"))
+        if end > 0 and url.startswith(referrer[: end + 1]):
+            return ""
     site = site_of(referrer)
     if not site:
         return ""

@@ -11,7 +11,7 @@ from engine.model.event import properties_of
 from engine.model.origin import Origin
 from engine.model.record import Record
 from engine.model.wire import Fields, decode_fields, text_of
-from engine.session.attribution import origin_of
+from engine.session.attribution import address_of, is_direct, origin_of
 from engine.session.closed import Member
 from engine.session.domains import foreign_site
 
@@ -26,10 +26,25 @@ def member_of(record: Record, channel: ChannelSettings, like: Member | None = No
             a session, and are most of its bytes.
     """
     root = record.root
+    if like is not None and like.root == root:
+        root = like.root
+        # What equal root fields say of an origin is nothing, too.
+        if like.origin is None and _is_direct(record.event, channel):
+            return Member(
+                record.ts_ms,
+                record.sequence,
+                record.arrival_ms,
+                record.weight,
+                record.process,
+                root,
+                record.event,
+                None,
+                "",
+                record.channel_version,
+            )
     origin, referrer = _attributed(_sent_origin(root), properties_of(record.event), channel)
-    if like is not None:
-        root = like.root if like.root == root else root
-        origin = like.origin if like.origin == origin else origin
+    if like is not None and like.origin == origin:
+        origin = like.origin
     return Member(
         record.ts_ms,
         record.sequence,
@@ -87,6 +102,16 @@ def _attributed(sent: Fields | None, properties: Fields, channel: ChannelSetting
         domain, aliases = (channel.domain, channel.aliases) if channel is not None else ("", ())
         foreign = foreign_site(referrer, url, domain, aliases)
     return origin_of(sent, properties, url, referrer if foreign else ""), foreign
+
+
+def _is_direct(event: bytes, channel: ChannelSettings) -> bool:
+    """Whether an event points to no origin and comes from no other site, told in a third of the time that `_attributed`
+    takes: most events of a visit. False says nothing."""
+    address = address_of(event)
+    if address is None:
+        return False
+    url, referrer = address
+    return is_direct(url) and (not referrer or not foreign_site(referrer, url, channel.domain, channel.aliases))
 
 
 def _sent_origin(root: bytes) -> Fields | None:

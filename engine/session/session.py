@@ -11,6 +11,7 @@ from typing import ClassVar
 from msgspec import Struct
 
 from engine.model.channel import ChannelSettings
+from engine.model.record import Record
 from engine.session import boundary
 from engine.session.boundary import Front
 from engine.session.closed import CloseReason, Member, Source
@@ -239,6 +240,34 @@ class Session(Run):
     __slots__ = ()
 
     source = Source.SESSION
+
+    def is_extended_by(self, record: Record) -> bool:
+        """Whether the event of a record is one to `follow` this session with. False says nothing."""
+        settings = self.settings
+        return (
+            self.channel == record.channel
+            and settings.version == record.channel_version
+            and self._tested == len(self.members)
+            and boundary.extends(self.members[-1].ts_ms, self.last_arrival_ms, record, settings)
+        )
+
+    def follow(self, member: Member) -> bool:
+        """Take the member of a record that `is_extended_by` is true of, where no test cuts in front of it.
+
+        It comes to what `insert` and `cut` do, in a third of the time. False: nothing has happened.
+        """
+        front = self._front
+        added = len(member.event) + 1 if member.root is front.root else ceiling_chars(member, front.root)
+        if front.meter is not None or not boundary.goes_on(front, member, added, self.settings):
+            return False
+        self.members.append(member)
+        self._tested += 1
+        front.ceiling += added
+        front.root = member.root
+        if member.arrival_ms > self.last_arrival_ms:
+            self.last_arrival_ms = member.arrival_ms
+        self.held_bytes += len(member.root) + len(member.event) + MEMBER_BYTES
+        return True
 
     @property
     def due_ms(self) -> int:

@@ -99,6 +99,8 @@ class Visitor:
         Args:
             record: records of one user come in the order of their sequences, and their arrivals never go backwards.
         """
+        if self.extend(record):
+            return ()
         self.is_put_off = False
         if record.sequence <= self._sequence:
             return self._leave(self._take_pending())
@@ -111,6 +113,21 @@ class Visitor:
                 return self._apply_close(record)
             case _:
                 return self.absorb(None, record)
+
+    def extend(self, record: Record) -> bool:
+        """Apply the user's next record where it is an event that follows the session which is all there is, and makes
+        nothing leave: most events. False: nothing has happened, ask `apply`, which comes to the same in twice the time.
+        """
+        if len(self._open) != 1 or self._pending or record.kind != _EVENT or record.sequence <= self._sequence:
+            return False
+        run = self._open[0]
+        if type(run) is not Session or not run.is_extended_by(record):
+            return False
+        if not run.follow(member_of(record, run.settings, run.members[-1])):
+            return False
+        self._sequence = record.sequence
+        self.is_put_off = True
+        return True
 
     def expire(self, now_ms: int) -> tuple[Closed, ...]:
         """What is due at `now_ms`, in the order in which it fell due.

@@ -184,6 +184,15 @@ class _Transaction:
     def delete(self, db: Db, key: bytes) -> bool:
         return self._txn.delete(key, db=self._databases[db])
 
+    def get_many(self, db: Db, keys: Sequence[bytes]) -> list[bytes | None]:
+        with self._txn.cursor(self._databases[db]) as cursor:
+            found = dict(cursor.getmulti(keys))
+        return [found.get(key) for key in keys]
+
+    def put_many(self, db: Db, rows: Sequence[tuple[bytes, bytes]]) -> None:
+        with self._txn.cursor(self._databases[db]) as cursor:
+            cursor.putmulti(rows)
+
     def append(self, db: Db, rows: Sequence[tuple[bytes, bytes]]) -> None:
         with self._txn.cursor(self._databases[db]) as cursor:
             # One call for all. A key out of order is not refused but left out: only the numbers tell.

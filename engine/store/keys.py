@@ -17,6 +17,7 @@ anything is packed: a number too large for its field must not become another key
 
 import hashlib
 import struct
+from collections.abc import Callable, Sequence
 from enum import IntEnum
 from functools import lru_cache
 from typing import Final, NamedTuple
@@ -159,6 +160,14 @@ def journal_key(sequence: int) -> bytes:
     return _NUMBER.pack(sequence)
 
 
+def journal_rows(records: Sequence[tuple[int, bytes]]) -> list[tuple[bytes, bytes]]:
+    """Key and value of records whose sequences rise from 0 or more."""
+    if records and records[-1][0] > MAX_NUMBER:
+        raise ValueError(f"sequence {records[-1][0]} is not between 0 and {MAX_NUMBER}")
+    pack = _NUMBER.pack
+    return [(pack(sequence), data) for sequence, data in records]
+
+
 def split_journal_key(key: bytes) -> int:
     """The sequence of a key that `journal_key` made."""
     (sequence,) = _NUMBER.unpack(key)
@@ -199,6 +208,10 @@ def identifier_key(datamart: int, identifier: bytes) -> bytes:
     if len(identifier) != ID_BYTES + 1:
         raise ValueError(f"identifier key of {len(identifier)} bytes, not {ID_BYTES + 1}")
     return _HASHED.pack(datamart, identifier)
+
+
+known_identifier_key: Callable[[int, bytes], bytes] = _HASHED.pack
+"""`identifier_key` of a datamart that exists and of what `Identifier.key()` gave: asked for every event."""
 
 
 def split_identifier_key(key: bytes) -> tuple[int, bytes]:

@@ -184,6 +184,13 @@ class _Transaction:
     def delete(self, db: Db, key: bytes) -> bool:
         return self._set(self._tables[db], key, None) is not None
 
+    def get_many(self, db: Db, keys: Sequence[bytes]) -> list[bytes | None]:
+        return [self._tables[db].rows.get(key) for key in keys]
+
+    def put_many(self, db: Db, rows: Sequence[tuple[bytes, bytes]]) -> None:
+        for key, value in rows:
+            self._set(self._tables[db], key, value)
+
     def append(self, db: Db, rows: Sequence[tuple[bytes, bytes]]) -> None:
         table = self._tables[db]
         for key, value in rows:

@@ -17,6 +17,9 @@ SCHEMA_VERSION = 1
 class Db(StrEnum):
     """The named databases. Keys are in `engine.store.keys`."""
 
+    # An enumeration's own is a function in Python, and dozens of look-ups of each commit would call it.
+    __hash__ = str.__hash__
+
     META = "meta"
     JOURNAL = "journal"
     STATES = "states"
@@ -62,10 +65,13 @@ class AppendJournal(Operation, frozen=True, gc=False):
     `records` are (sequence, encoded `Record`). Also remembers the last sequence and the latest arrival in META, and
     adds their weights to the counter `events_open` of their datamart. A sequence that does not rise is a ValueError
     of `commit`.
+
+    `weights` are the records' by datamart, where their maker says so; None has the commit decode each record for it.
     """
 
     records: tuple[tuple[int, bytes], ...]
     last_arrival_ms: int
+    weights: "tuple[tuple[int, int], ...] | None" = None
 
 
 class RemoveJournal(Operation, frozen=True, gc=False):
@@ -177,6 +183,14 @@ class Transaction(Protocol):
 
     def delete(self, db: Db, key: bytes) -> bool:
         """Remove; whether it was there."""
+        ...
+
+    def get_many(self, db: Db, keys: Sequence[bytes]) -> list[bytes | None]:
+        """The values of these keys, which differ, in their order."""
+        ...
+
+    def put_many(self, db: Db, rows: Sequence[tuple[bytes, bytes]]) -> None:
+        """`put` of each of these rows."""
         ...
 
     def append(self, db: Db, rows: Sequence[tuple[bytes, bytes]]) -> None:

@@ -7,6 +7,7 @@ whatever it holds.
 
 from collections import defaultdict
 from collections.abc import Sequence
+from functools import lru_cache
 from itertools import islice
 from typing import Final
 
@@ -24,6 +25,7 @@ from engine.store.keys import (
     expiry_bound,
     expiry_key,
     journal_key,
+    journal_rows,
     split_activity_key,
     split_expiry_key,
     split_user_point_key,
@@ -131,8 +133,8 @@ class _Batch:
         """Write what was gathered."""
         self._flush_journal()
         if self._last_sequence is not None:
-            self._txn.put(Db.META, META_LAST_SEQUENCE, encode_number(self._last_sequence))
-            self._txn.put(Db.META, META_LAST_ARRIVAL, encode_number(self._last_arrival_ms))
+            numbers = encode_number(self._last_sequence), encode_number(self._last_arrival_ms)
+            self._txn.put_many(Db.META, ((META_LAST_SEQUENCE, numbers[0]), (META_LAST_ARRIVAL, numbers[1])))
         if self._last_letter is not None:
             self._txn.put(Db.META, META_LAST_LETTER, encode_number(self._last_letter))
         self._write_counters()
@@ -140,16 +142,22 @@ class _Batch:
 
     def _append_journal(self, operation: AppendJournal) -> None:
         if self._last_sequence is None:
-            self._last_sequence = decode_number(self._txn.get(Db.META, META_LAST_SEQUENCE))
-            self._last_arrival_ms = decode_number(self._txn.get(Db.META, META_LAST_ARRIVAL))
+            last_row, arrival_row = self._txn.get_many(Db.META, (META_LAST_SEQUENCE, META_LAST_ARRIVAL))
+            self._last_sequence = decode_number(last_row)
+            self._last_arrival_ms = decode_number(arrival_row)
         last = self._last_sequence
-        for sequence, data in operation.records:
+        for sequence, _ in operation.records:
             if sequence <= last:
                 raise ValueError(f"AppendJournal: sequence {sequence} is not above {last}, the last one used")
             last = sequence
-            record = decode_record(data)
-            self._levels[record.datamart, EVENTS_OPEN] += record.weight
-            self._appended.append((journal_key(sequence), data))
+        self._appended += journal_rows(operation.records)
+        if operation.weights is None:
+            for _, data in operation.records:
+                record = decode_record(data)
+                self._levels[record.datamart, EVENTS_OPEN] += record.weight
+        else:
+            for datamart, weight in operation.weights:
+                self._levels[datamart, EVENTS_OPEN] += weight
         self._last_sequence = last
         self._last_arrival_ms = max(self._last_arrival_ms, operation.last_arrival_ms)
 
@@ -262,20 +270,30 @@ class _Batch:
         buckets: dict[bytes, int] = {}
         for (datamart, minute_ms, name), amount in self._counts.items():
             suffix = counter_name(name)
-            changes[bucket_prefix(datamart, Resolution.TOTAL) + suffix] += amount
-            for resolution in DATED:
-                bucket_ms = resolution.bucket_of(minute_ms)
-                prefix = bucket_prefix(datamart, resolution, bucket_ms)
-                buckets[prefix] = min(bucket_ms + resolution.width_ms + self._keep_counters_ms, MAX_TS_MS)
+            total, dated = _buckets(datamart, minute_ms)
+            changes[total + suffix] += amount
+            for prefix, end_ms in dated:
+                buckets[prefix] = min(end_ms + self._keep_counters_ms, MAX_TS_MS)
                 changes[prefix + suffix] += amount
-        for key, amount in changes.items():
-            if amount:
-                before = self._txn.get(Db.COUNTERS, key)
-                self._txn.put(Db.COUNTERS, key, encode_number(decode_number(before) + amount))
-        for prefix, expires_ms in buckets.items():
-            row = expiry_key(expires_ms, Db.COUNTERS, prefix)
-            if self._txn.get(Db.EXPIRY, row) is None:
-                self._txn.put(Db.EXPIRY, row, b"")
+        keys = sorted([key for key, amount in changes.items() if amount])
+        if keys:
+            before = self._txn.get_many(Db.COUNTERS, keys)
+            after = [encode_number(decode_number(row) + changes[key]) for key, row in zip(keys, before, strict=True)]
+            self._txn.put_many(Db.COUNTERS, list(zip(keys, after, strict=True)))
+        rows = [expiry_key(expires_ms, Db.COUNTERS, prefix) for prefix, expires_ms in buckets.items()]
+        if rows:
+            there = self._txn.get_many(Db.EXPIRY, rows)
+            self._txn.put_many(Db.EXPIRY, [(row, b"") for row, found in zip(rows, there, strict=True) if found is None])
+
+
+@lru_cache(64)
+def _buckets(datamart: int, minute_ms: int) -> tuple[bytes, tuple[tuple[bytes, int], ...]]:
+    """What the keys of a datamart's counters begin with: of the totals, and of the buckets that a minute is in, with
+    their ends. Most commits fall into the minute of the one before, and a datamart has one; 64 keep a few busy ones."""
+    dated = [(resolution, resolution.bucket_of(minute_ms)) for resolution in DATED]
+    return bucket_prefix(datamart, Resolution.TOTAL), tuple(
+        [(bucket_prefix(datamart, one, start_ms), start_ms + one.width_ms) for one, start_ms in dated]
+    )
 
 
 def _persons(user_point: bytes | None) -> int:

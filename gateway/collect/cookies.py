@@ -1,4 +1,4 @@
-"""The visitor's cookie: a random id, so that one browser's events find each other. Pure, but for chance in a new id.
+"""The visitor's cookie: an id by chance, so that one browser's events find each other. Pure, but for that chance.
 
 It is set once and never prolonged: it ends 13 months after the first visit even for who comes every day. Regulators ask
 for that (the French CNIL: 13 months at most, not renewed by visiting again). Afterwards a visitor is a new one.

@@ -6,11 +6,40 @@ from typing import Any, Final
 
 import msgspec
 
-from engine import Engine, ItemResult
+from engine import CallerError, Engine, ItemResult
+from gateway.collect.collect import DROPPED
 from gateway.collect.reply import Pending, Reply, ok
+from gateway.collect.request import Request
+from gateway.errors import RequestError
 
 MAX_SHOWN: Final = 5
 """Activities of each item's user point: what is open at most, and a few of what was before."""
+
+
+def asks_why(request: Request) -> bool:
+    """Whether a request asks what is made of it; the settings say whether it is told.
+
+    Raises:
+        RequestError: 400, its query cannot be read.
+    """
+    return bool(request.raw_query) and request.parameter("explain") == "1"
+
+
+def drop_explained(reply: Reply, error: Exception | None = None) -> Reply:
+    """Tell why nothing was taken, where the reply itself has nothing but `X-Sojourn-Dropped` for it: an image, a
+    redirect, a success. Other replies stay as they are.
+
+    Args:
+        reply: what the protocol answers.
+        error: what the reply was made of, where it was one.
+    """
+    code = dict(reply.headers).get(DROPPED)
+    if code is None or reply.status >= 400:
+        return reply
+    reason = {"code": code}
+    if isinstance(error, RequestError | CallerError):
+        reason |= {"error": error.message} | ({"path": error.path} if error.path else {})
+    return ok({"items": [], "reason": reason, "answer": _answer(reply)})
 
 
 async def explained(engine: Engine, pending: Pending) -> Reply:
@@ -30,7 +59,11 @@ async def explained(engine: Engine, pending: Pending) -> Reply:
     for result in results:
         new_events[result.user_point or ""] += result.events
     items = [await _item(engine, pending.datamart, result, new_events) for result in results]
-    return ok({"items": items, "answer": {"status": reply.status, "headers": dict(reply.headers)}})
+    return ok({"items": items, "answer": _answer(reply)})
+
+
+def _answer(reply: Reply) -> dict[str, Any]:
+    return {"status": reply.status, "headers": dict(reply.headers)}
 
 
 async def _item(engine: Engine, datamart: int, result: ItemResult, new_events: Mapping[str, int]) -> dict[str, Any]:

@@ -11,7 +11,7 @@ from msgspec import Struct
 from engine import Gathered, Receipt
 from gateway.collect.collect import Collect
 from gateway.collect.cors import Cors
-from gateway.collect.explain import explained
+from gateway.collect.explain import asks_why, drop_explained, explained
 from gateway.collect.inflate import GZIP_MAGIC, inflated
 from gateway.collect.reply import Pending, Reply, with_headers
 from gateway.collect.request import Request
@@ -105,6 +105,7 @@ class Plane:
         route = found.route
         request.params = found.params
         headers = self._headers(route, request)
+        explain = False
         try:
             self._collect.rates.check_address(request.client)
             encoding = request.headers.get("content-encoding", "")
@@ -112,15 +113,20 @@ class Plane:
                 request.compressed_body = request.body
                 request.body = inflated(request.body, encoding, self._max_body_bytes)
             # Before anything is taken: a query that cannot be read is a refusal.
-            explain = self._may_explain and bool(request.raw_query) and request.parameter("explain") == "1"
+            explain = self._may_explain and asks_why(request)
             answer = route.handler(request)
             if isinstance(answer, Pending):
                 if not explain:
                     return Waiting(self, route, headers, answer)
                 answer = explained(self._collect.engine, answer)
         except Exception as error:
-            return self.done(route.protocol, with_headers(refused(route, error), headers))
+            reply = refused(route, error)
+            if explain:
+                reply = drop_explained(reply, error)
+            return self.done(route.protocol, with_headers(reply, headers))
         if isinstance(answer, Reply):
+            if explain:
+                answer = drop_explained(answer)
             return self.done(route.protocol, with_headers(answer, headers))
         return self._worked_on(route, headers, answer)
 

@@ -6,55 +6,8 @@ import random
 import time
 from collections.abc import Callable, Mapping
 
-from engine import RateSettings
+from engine import Buckets, RateSettings
 from gateway.errors import RequestError
-
-
-class Buckets:
-    """One bucket a key, full at first; who empties theirs waits until it has refilled.
-
-    Args:
-        per_s: how fast a bucket refills; 0 is no limit.
-        burst: how much one holds.
-        max_tracked: buckets that are kept; who has not sent for longest is forgotten first, which can only help them.
-        now_s: monotonic time.
-
-    Attributes:
-        refused: how often somebody was told to wait.
-    """
-
-    def __init__(self, per_s: float, burst: int, max_tracked: int, now_s: Callable[[], float]) -> None:
-        self._per_s = per_s
-        self._burst = float(burst)
-        self._max_tracked = max_tracked
-        self._now_s = now_s
-        # A dictionary keeps the order of insertion, and a bucket that is used is inserted anew.
-        self._levels: dict[str, tuple[float, float]] = {}
-        self.refused = 0
-
-    def __len__(self) -> int:
-        return len(self._levels)
-
-    def take(self, key: str, amount: float = 1.0) -> float:
-        """Take from a bucket.
-
-        Returns:
-            0 when it had something in it, else seconds until it has again; nothing was taken then. A bucket may go
-            below zero: otherwise what is larger than the bucket could never pass.
-        """
-        if not self._per_s:
-            return 0.0
-        now_s = self._now_s()
-        level, at_s = self._levels.pop(key, (self._burst, now_s))
-        level = min(self._burst, level + (now_s - at_s) * self._per_s)
-        if level < 1.0:
-            self._levels[key] = (level, now_s)
-            self.refused += 1
-            return (1.0 - level) / self._per_s
-        if len(self._levels) >= self._max_tracked:
-            del self._levels[next(iter(self._levels))]
-        self._levels[key] = (level - amount, now_s)
-        return 0.0
 
 
 class Rates:
@@ -70,8 +23,9 @@ class Rates:
 
     def __init__(self, settings: RateSettings, now_s: Callable[[], float] = time.monotonic) -> None:
         most = settings.max_tracked
-        self.addresses = Buckets(settings.requests_per_s_of_address, settings.burst_of_address, most, now_s)
-        self.tokens = Buckets(settings.requests_per_s_of_token, settings.burst_of_token, most, now_s)
+        self._now_s = now_s
+        self.addresses: Buckets[str] = Buckets(settings.requests_per_s_of_address, settings.burst_of_address, most)
+        self.tokens: Buckets[str] = Buckets(settings.requests_per_s_of_token, settings.burst_of_token, most)
         self._limits_addresses = settings.requests_per_s_of_address > 0
         self._limits_tokens = settings.requests_per_s_of_token > 0
 
@@ -85,8 +39,8 @@ class Rates:
         Raises:
             RequestError: 429, too many.
         """
-        if self._limits_addresses and (wait_s := self.addresses.take(_network(address))):
-            raise too_fast("address", wait_s)
+        if self._limits_addresses:
+            self._take(self.addresses, _network(address), "address")
 
     def check_token(self, token: str) -> None:
         """Count a request with this token.
@@ -94,8 +48,14 @@ class Rates:
         Raises:
             RequestError: 429, too many.
         """
-        if self._limits_tokens and (wait_s := self.tokens.take(token)):
-            raise too_fast("token", wait_s)
+        if self._limits_tokens:
+            self._take(self.tokens, token, "token")
+
+    def _take(self, buckets: Buckets[str], key: str, what: str) -> None:
+        now_s = self._now_s()
+        if wait_s := buckets.wait_s(key, now_s):
+            raise too_fast(what, wait_s)
+        buckets.take(key, now_s)
 
 
 def too_fast(what: str, wait_s: float) -> RequestError:

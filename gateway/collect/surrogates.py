@@ -1,6 +1,6 @@
 """Text that was cut in the middle of an emoji, as JavaScript writes it in JSON: `"\\ud83d"`, half a surrogate pair.
 
-JSON's grammar allows it, but it is no character and has no UTF-8, so a reader of JSON refuses the whole document for it:
+JSON's grammar allows it, but it is no character and has no UTF-8, so a reader of JSON refuses the whole document:
 one title that a page has shortened would cost all the events of its request. It becomes U+FFFD here, where nobody is
 there to be told. Pure.
 """

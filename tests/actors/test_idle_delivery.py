@@ -68,7 +68,8 @@ async def test_a_record_that_fails_at_a_delivery_dies_alone(monkeypatch):
         def fail(record):
             raise RuntimeError("no")
 
-        monkeypatch.setattr(type(visitor), "apply", lambda self, record: fail(record))
+        for way in ("apply", "extend"):
+            monkeypatch.setattr(type(visitor), way, lambda self, record: fail(record))
         world.router.deliver((1, point(1)), [bad], 100)
         monkeypatch.undo()
         await wait_all_tasks_blocked()

@@ -1,4 +1,4 @@
-"""One Chromium and one sojourn for the tests of this folder, a browser profile for each.
+"""One Chromium and one sojourn for the tests of this folder, a browser profile for each test.
 
 Both last as long as the folder's tests: Playwright's loop is not left in a process that goes on to run Trio.
 """
@@ -6,8 +6,10 @@ Both last as long as the folder's tests: Playwright's loop is not left in a proc
 from collections.abc import Iterator
 
 import pytest
+from playwright.sync_api import Browser, sync_playwright
 
-from tests.tools import missing, need
+from tests.browser import site
+from tests.tools import need
 
 FLAGS = (
     "--disable-gpu",
@@ -17,49 +19,36 @@ FLAGS = (
     "--disable-background-networking",
     "--disable-component-update",
     "--disable-sync",
+    f"--host-resolver-rules={site.RESOLVER}",
 )
 
 
 @pytest.fixture(scope="package")
-def chromium() -> Iterator[object]:
+def chromium() -> Iterator[Browser]:
     """Headless Chromium, the system's own: Playwright brings none."""
     program = need("chromium", "apt-get install chromium")
-    try:
-        from playwright.sync_api import sync_playwright
-    except ImportError:
-        missing("playwright is not installed: scripts/install dev")
-    from tests.browser.site import RESOLVER
-
     with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(
-            executable_path=program,
-            # Its own sandbox needs more rights than a container gives; what it opens is ours.
-            chromium_sandbox=False,
-            args=[*FLAGS, f"--host-resolver-rules={RESOLVER}"],
-        )
+        # Its own sandbox needs more rights than a container gives; the pages that it opens are ours.
+        browser = playwright.chromium.launch(executable_path=program, chromium_sandbox=False, args=[*FLAGS])
         yield browser
         browser.close()
 
 
 @pytest.fixture(scope="package")
-def world(chromium, tmp_path_factory):
+def world(chromium: Browser, tmp_path_factory: pytest.TempPathFactory) -> Iterator[site.World]:
     """The servers."""
-    from tests.browser import site
-
     with site.world(tmp_path_factory.mktemp("world")) as found:
         yield found
 
 
 @pytest.fixture
-def visitor(chromium, world):
+def visitor(chromium: Browser, world: site.World) -> Iterator[site.Visitor]:
     """A new browser profile. A script error on its pages, whoever's, fails the test."""
-    from tests.browser.site import Visitor
-
     context = chromium.new_context()
-    page = context.new_page()
-    page.set_default_timeout(15_000)
     errors: list[str] = []
     context.on("weberror", lambda error: errors.append(str(error.error)))
-    yield Visitor(world, page)
+    page = context.new_page()
+    page.set_default_timeout(15_000)
+    yield site.Visitor(world, page)
     context.close()
     assert errors == []

@@ -1,19 +1,19 @@
-"""Sites with the tag on them, and the collect plane that they send to, under names that only the test's browser knows."""
+"""Sites with the tag on them, and the collect plane they send to, under names that only the test's browser knows."""
 
 import json
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from functools import partial
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from importlib.resources import files
 from pathlib import Path
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import urlsplit
 
-from playwright.sync_api import Page
-
 from tests.e2e.server import Server, serving
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Page
 
 SHOP_TOKEN: Final = "token-of-the-shop"
 NEWS_TOKEN: Final = "token-of-the-news"
@@ -57,18 +57,26 @@ def snippet(address: str, name: str = "mics") -> str:
     return source[start : source.index(end)] + f'}})(window, document, "{name}", "{address}");'
 
 
-class _Site(BaseHTTPRequestHandler):
-    """Any path is a page with the tag; `calls` and `before` of the query are what its script does."""
+class _Web(ThreadingHTTPServer):
+    """A web server; `scripts` holds by path what a page does before and behind the snippet."""
 
-    def __init__(self, tag: str, *arguments: Any) -> None:
-        self._tag = tag
-        super().__init__(*arguments)
+    daemon_threads = True
+
+    def __init__(self, tag: str) -> None:
+        self.tag = tag
+        self.scripts: dict[str, tuple[str, str]] = {}
+        super().__init__(("127.0.0.1", 0), _Site)
+
+
+class _Site(BaseHTTPRequestHandler):
+    """Any path is a page with the tag."""
+
+    server: _Web
 
     def do_GET(self) -> None:
         path = urlsplit(self.path).path
-        script = self.server.scripts.get(path, ("", VISIT))  # type: ignore[attr-defined]
-        before, calls = script
-        body = PAGE.format(path=path, before=before, snippet=snippet(self._tag), calls=calls).encode()
+        before, calls = self.server.scripts.get(path, ("", VISIT))
+        body = PAGE.format(path=path, before=before, snippet=snippet(self.server.tag), calls=calls).encode()
         self.send_response(200)
         self.send_header("content-type", "text/html; charset=utf-8")
         self.send_header("content-length", str(len(body)))
@@ -87,7 +95,7 @@ class World:
         collect: address of its collect plane, as pages know it.
     """
 
-    def __init__(self, server: Server, web: ThreadingHTTPServer) -> None:
+    def __init__(self, server: Server, web: _Web) -> None:
         self.server = server
         self.collect = _collect_of(server)
         self._web = web
@@ -97,7 +105,7 @@ class World:
         """The address of a page whose script does this, behind the snippet and before it."""
         self._pages += 1
         path = path or f"/page-{self._pages}"
-        self._web.scripts[path] = (before, calls)  # type: ignore[attr-defined]
+        self._web.scripts[path] = (before, calls)
         return f"http://{host}:{self._web.server_port}{path}"
 
     def activities(self, selector: str) -> list[dict[str, Any]]:
@@ -109,7 +117,7 @@ class World:
 class Visitor:
     """A browser of its own, looking at one page."""
 
-    def __init__(self, world: World, page: Page) -> None:
+    def __init__(self, world: World, page: "Page") -> None:
         self.world = world
         self.page = page
 
@@ -173,9 +181,7 @@ def world(folder: Path) -> Iterator[World]:
     config = folder / "sojourn.toml"
     config.write_text(SETTINGS, encoding="utf-8")
     with serving(folder / "data", "--config", str(config), env={"SOJOURN_SITE_TOKEN": SHOP_TOKEN}) as server:
-        web = ThreadingHTTPServer(("127.0.0.1", 0), partial(_Site, f"{_collect_of(server)}/tag.js"))
-        web.daemon_threads = True
-        web.scripts = {}  # type: ignore[attr-defined]
+        web = _Web(f"{_collect_of(server)}/tag.js")
         thread = threading.Thread(target=web.serve_forever, kwargs={"poll_interval": 0.05}, name="sites")
         thread.start()
         try:

@@ -59,9 +59,9 @@ def test_live_mode_there_opens_no_session(visitor: Visitor):
     open_demo(visitor)
     visitor.page.get_by_role("button", name="Live mode").click()
     with visitor.page.expect_request("**/v1/visits/pixel") as sent:
-        visitor.page.get_by_role("button", name="Send a page view").click()
+        visitor.page.get_by_role("button", name="Push").click()
     assert '"$session_status":"LIVE"' in (sent.value.post_data or "")
-    visitor.wait_for(["$page_view"] * 2)
+    visitor.wait_for(["$page_view", "newsletter_opened"])
     assert len(visitor.activities()) == 2
 
 

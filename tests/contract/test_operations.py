@@ -1,6 +1,7 @@
 """What each operation does."""
 
 import pytest
+from msgspec.structs import replace
 
 from engine.model.record import decode_record
 from engine.store import journal
@@ -46,6 +47,16 @@ def stored_values(store):
 
 def key_of(user_point, key=1, ts_ms=NOW_MS):
     return activity_key(1, user_point, ts_ms, unique(key))
+
+
+class TestWeights:
+    def test_those_told_count_as_those_read(self, store):
+        store.commit([append(1, 2, weight=3)])
+        assert total(store, "events_open") == 6
+        store.commit([replace(append(3, 4, weight=3), weights=((1, 6),))])
+        assert total(store, "events_open") == 12
+        store.commit([RemoveJournal((1, 2, 3, 4))])
+        assert total(store, "events_open") == 0
 
 
 class TestEffects:

@@ -3,10 +3,19 @@
 import json
 from typing import Any
 
+import pytest
+
 from gateway.collect.plane import Plane
 from tests.gateway.engines import SITE, call, memory_collect, plane_of
 
 PATH = "/v1/datamarts/1/user_activities"
+PIXEL = f"/v1/visits/pixel?$site_token={SITE}"
+CLICK = f"/v1/touches/click?$dat_token={SITE}"
+SHOP: dict[str, Any] = {"datamart": [{"id": 1, "channel": [{"id": "1", "domain": "s.test"}]}]}
+
+
+def with_explain(target: str) -> str:
+    return target.replace("?", "?explain=1&", 1)
 
 
 def visit(user: str = "u1", *names: str, **more: Any) -> dict[str, Any]:
@@ -70,6 +79,68 @@ async def test_a_refusal_of_the_whole_request_stays_as_it_is():
     async with memory_collect(collect__explain=True) as collect:
         plane = plane_of(collect)
         assert (await call(plane, "POST", f"{PATH}?explain=1", b"{}", token="wrong")).status == 401
+
+
+@pytest.mark.parametrize(
+    ("target", "headers", "status", "reason"),
+    [
+        (f"{PIXEL}&$uaid=u1", {"dnt": "1"}, 200, {"code": "do_not_track"}),
+        (f"{PIXEL}&$consent=false", {}, 200, {"code": "no_user_identifier"}),
+        (
+            "/v1/visits/pixel?$site_token=nobody&$uaid=u1",
+            {},
+            200,
+            {"code": "unknown_token", "error": "the token is not known here"},
+        ),
+        (
+            "/v1/touches/pixel?$uaid=u1",
+            {},
+            200,
+            {"code": "no_token", "error": "`$site_token` or `$dat_token` is missing", "path": "$dat_token"},
+        ),
+        (f"{CLICK}&$redirect=https%3A%2F%2Fs.test", {"sec-gpc": "1"}, 302, {"code": "global_privacy_control"}),
+    ],
+)
+async def test_why_nothing_was_taken_is_told_instead_of_an_image_or_a_redirect(
+    target: str, headers: dict[str, str], status: int, reason: dict[str, str]
+):
+    async with memory_collect(collect__explain=True, **SHOP) as collect:
+        plane = plane_of(collect)
+        plain = await call(plane, "GET", target, headers=headers, token="")
+        assert plain.status == status
+        reply = await call(plane, "GET", with_explain(target), headers=headers, token="")
+        data = json.loads(reply.body)["data"]
+        assert (reply.status, data["items"], data["reason"]) == (200, [], reason)
+        assert data["answer"] == {"status": status, "headers": dict(plain.headers)}
+
+
+async def test_a_fault_of_a_pixel_is_told_with_its_place():
+    async with memory_collect(collect__explain=True, **SHOP) as collect:
+        reply = await call(plane_of(collect), "GET", with_explain(f"{PIXEL}&$uaid=u1&$ts=soon"), token="")
+        (item,) = json.loads(reply.body)["data"]["items"]
+        assert item["reason"] == {
+            "code": "bad_parameter",
+            "error": "`$ts` must be milliseconds since 1970",
+            "path": "$ts",
+        }
+
+
+async def test_a_click_is_explained_and_not_followed():
+    async with memory_collect(collect__explain=True, **SHOP) as collect:
+        target = with_explain(f"{CLICK}&$uaid=u1&$redirect=https%3A%2F%2Fs.test")
+        reply = await call(plane_of(collect), "GET", target, token="")
+        data = json.loads(reply.body)["data"]
+        assert (reply.status, data["answer"]["status"]) == (200, 302)
+        assert data["answer"]["headers"]["location"] == "https://s.test"
+        (item,) = data["items"]
+        (activity,) = item["activities"]
+        assert (activity["type"], activity["events"], activity["session"]) == ("EMAIL", ["$email_click"], "stored")
+
+
+async def test_a_link_that_leads_nowhere_says_so_as_ever():
+    async with memory_collect(collect__explain=True, **SHOP) as collect:
+        target = with_explain(f"{CLICK}&$uaid=u1&$redirect=https%3A%2F%2Fevil.test")
+        assert (await call(plane_of(collect), "GET", target, token="")).status == 400
 
 
 async def test_it_is_a_setting_and_off_by_default():

@@ -6,9 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from engine import RateSettings
+from engine import Buckets, RateSettings
 from gateway.collect.collect import Collect
-from gateway.collect.rates import Buckets, Rates, too_fast
+from gateway.collect.rates import Rates, too_fast
 from gateway.errors import RequestError
 from tests.gateway.engines import SITE, call, memory_collect, plane_of
 
@@ -23,11 +23,28 @@ class Now:
         return self.s
 
 
+class Timed:
+    """Buckets and a clock."""
+
+    def __init__(self, per_s: float, burst: int, most: int, now: Now) -> None:
+        self.buckets: Buckets[str] = Buckets(per_s, burst, most)
+        self.now = now
+
+    def __len__(self) -> int:
+        return len(self.buckets)
+
+    def take(self, key: str, amount: float = 1.0) -> float:
+        wait_s = self.buckets.wait_s(key, self.now())
+        if not wait_s:
+            self.buckets.take(key, self.now(), amount)
+        return wait_s
+
+
 def test_a_bucket_lets_a_burst_through_and_then_as_much_as_flows_in():
     now = Now()
-    buckets = Buckets(2.0, 3, 10, now)
+    buckets = Timed(2.0, 3, 10, now)
     assert [buckets.take("a") for _ in range(5)] == [0, 0, 0, 0.5, 0.5]
-    assert (buckets.refused, buckets.take("b")) == (2, 0)
+    assert (buckets.buckets.refused, buckets.take("b")) == (2, 0)
     now.s += 0.25
     assert buckets.take("a") == pytest.approx(0.25)
     now.s += 0.25
@@ -38,7 +55,7 @@ def test_a_bucket_lets_a_burst_through_and_then_as_much_as_flows_in():
 
 def test_what_is_larger_than_the_bucket_passes_once_and_is_paid_for():
     now = Now()
-    buckets = Buckets(1.0, 10, 10, now)
+    buckets = Timed(1.0, 10, 10, now)
     assert buckets.take("a", 100.0) == 0
     assert buckets.take("a") == 91
     now.s += 91
@@ -46,13 +63,13 @@ def test_what_is_larger_than_the_bucket_passes_once_and_is_paid_for():
 
 
 def test_without_a_rate_there_is_no_limit_and_nothing_to_remember():
-    buckets = Buckets(0.0, 1, 10, Now())
+    buckets = Timed(0.0, 1, 10, Now())
     assert not any(buckets.take("a") for _ in range(100))
     assert len(buckets) == 0
 
 
 def test_who_has_not_sent_for_longest_is_forgotten_first():
-    buckets = Buckets(1.0, 1, 3, Now())
+    buckets = Timed(1.0, 1, 3, Now())
     for key in "abca":
         buckets.take(key)
     buckets.take("d")
@@ -71,8 +88,8 @@ def test_nobody_gets_more_than_the_burst_and_the_flow(
     steps: list[tuple[str, float, float]], per_s: float, burst: int, most: int
 ):
     now = Now()
-    buckets = Buckets(per_s, burst, most, now)
-    alone = Buckets(per_s, burst, 1, now)
+    buckets = Timed(per_s, burst, most, now)
+    alone = Timed(per_s, burst, 1, now)
     passed = 0
     for key, pause_s, amount in steps:
         now.s += pause_s
@@ -157,3 +174,20 @@ def used(collect: Collect, token: str) -> list[str | None]:
         except RequestError as error:
             found.append(error.code)
     return found
+
+
+async def test_a_user_who_sends_too_fast_is_told_so_alone_and_counted():
+    async with memory_collect(rates__events_per_s_of_user=0.001, rates__burst_of_user=2) as collect:
+        plane = plane_of(collect)
+
+        async def send(user: str) -> int:
+            body = b"""{"$type":"SITE_VISIT","$session_status":"IN_SESSION","$site_id":"1","$user_agent_id":"%s",
+                "$events":[{"$event_name":"seen"}]}""" % user.encode()
+            reply = await call(plane, "POST", "/v1/datamarts/1/user_activities", body, token=SITE)
+            if reply.status == 429:
+                assert int(dict(reply.headers)["retry-after"]) >= 1
+                assert b'"hot_user"' in reply.body
+            return reply.status
+
+        assert [await send(user) for user in ("a", "a", "a", "b", "a")] == [200, 200, 429, 200, 429]
+        assert b"sojourn_user_rate_refusals 2.0" in collect.engine.metrics()

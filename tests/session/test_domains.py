@@ -116,6 +116,22 @@ def test_own_site_of_a_channel_without_domain(referrer: str, url: str, foreign: 
     assert foreign_site(referrer, url, "", ()) == foreign
 
 
+_PAGES = st.builds(
+    "{}{}{}".format,
+    st.sampled_from(["", "https://", "http://", "HTTP://", "//", "http:///", "https:/"]),
+    st.sampled_from(
+        ["", "shop.test", "www.shop.test", "shop.test:80", "user@shop.test", "a\\shop.test", "b.test?", "#"]
+    ),
+    st.sampled_from(["", "/", "/a", "/a/b/", "?/"]),
+)
+
+
+@given(_PAGES, _PAGES)
+def test_a_site_without_domain_is_compared_by_registrable_domains(referrer: str, url: str):
+    site = site_of(referrer)
+    assert foreign_site(referrer, url, "", ()) == ("" if site == site_of(url) else site)
+
+
 @pytest.mark.slow
 @given(st.text() | st.builds("http://{}/{}".format, st.text(), st.text()))
 def test_any_text_has_an_answer(text: str):

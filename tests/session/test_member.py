@@ -5,7 +5,9 @@ import json
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec import structs
 
+from engine.model.channel import ChannelSettings
 from engine.model.record import RecordKind
 from engine.session.member import item_member, member_of
 from tests.session.build import NOON, dump, event_of, record_of, root_of, settings
@@ -119,6 +121,29 @@ json_values = st.recursive(
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(), inner, max_size=3),
     max_leaves=4,
 )
+
+
+addresses = st.builds(
+    "{}{}{}{}".format,
+    st.sampled_from(["", "https://", "http://", "HTTPS://", "//", "http:///"]),
+    st.sampled_from(["", "shop.test", "www.shop.test", "a.other.test:80", "other.test"]),
+    st.sampled_from(["", "/", "/a/", "\\b/"]),
+    st.sampled_from(["", "?", "?utm_source=x", "#xtor=AD-1"]),
+)
+
+
+@given(
+    st.dictionaries(st.sampled_from(["$url", "$referrer", "$channel", "$caid", "x"]), addresses | json_values),
+    st.sampled_from([{}, {"$origin": None}, {"$origin": {"$channel": "api"}}]),
+    st.sampled_from([SHOP, structs.replace(SHOP, domain="", aliases=())]),
+)
+def test_beside_a_like_one_it_is_what_it_is_alone(
+    properties: dict[str, object], origin: dict[str, object], channel: ChannelSettings
+):
+    root = root_of(**origin)
+    like = member_of(record_of(1, NOON, root=root), channel)
+    record = record_of(2, NOON, root=root, **properties)
+    assert member_of(record, channel, like) == member_of(record, channel)
 
 
 @pytest.mark.slow

@@ -11,7 +11,6 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import Final, NoReturn
 
-import outcome
 import trio
 
 from gateway.collect.listener.budget import Budget
@@ -125,6 +124,7 @@ class PlainTransport(Transport):
         self._sock = sock
         self._poller = poller
         self._receiver: trio.lowlevel.Task | None = None
+        self._received: bytes | None = None
 
     async def receive(self) -> bytes | None:
         """See `Transport`. Waits before it reads: behind an answer there is nearly never a request at hand."""
@@ -150,8 +150,8 @@ class PlainTransport(Transport):
 
         poller.watch(self._sock, self._on_readable)
         self._receiver = trio.lowlevel.current_task()
-        received: bytes | None = await trio.lowlevel.wait_task_rescheduled(abort)
-        return received
+        await trio.lowlevel.wait_task_rescheduled(abort)
+        return self._received
 
     def _on_readable(self) -> None:
         """The poller says that there is something, or an end."""
@@ -179,7 +179,8 @@ class PlainTransport(Transport):
             receiver, self._receiver = self._receiver, None
             if self._poller is not None and self._sock.fileno() >= 0:
                 self._poller.forget(self._sock)
-            trio.lowlevel.reschedule(receiver, outcome.Value(data))
+            self._received = data
+            trio.lowlevel.reschedule(receiver)
 
     def has_more(self) -> bool:
         """See `Transport`."""

@@ -29,7 +29,9 @@ _MARGIN: Final = re.compile(r"^[ \t]+|^\n", re.MULTILINE)
 
 def routes(collect: Collect) -> tuple[Route, ...]:
     """Where pages load the tag from."""
-    return tuple(Route("GET", pattern, partial(get_tag, collect), protocol=PROTOCOL) for pattern in PATTERNS)
+    return tuple(
+        Route("GET", pattern, partial(get_tag, collect), protocol=PROTOCOL, is_public=True) for pattern in PATTERNS
+    )
 
 
 def get_tag(collect: Collect, request: Request) -> Reply:

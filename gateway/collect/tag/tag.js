@@ -508,10 +508,10 @@
       addIdentifier: quiet(function (type, value) {
         var added = typeof type === "string" ? { $type: type } : copyInto({}, type);
         var field = FIELDS[added.$type];
-        if (!field) return complain("no such identifier: " + added.$type);
-        if (typeof value === "object") copyInto(added, value);
-        else if (field === "$hash" && /@/.test(value)) added.$email = value;
-        else if (value !== undefined) added[field] = value;
+        if (value && typeof value === "object") copyInto(added, value);
+        else if (value) added[field === "$hash" && /@/.test(value) ? "$email" : field] = String(value);
+        // Of a page that does not know its visitor: with it the server would refuse every event.
+        if (!field || !(added[field] || added.$email)) return complain("no identifier: " + added.$type);
         identifiers = identifiers
           .filter(function (other) {
             return other.$type !== added.$type || other.$compartment_id !== added.$compartment_id;

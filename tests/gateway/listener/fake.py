@@ -36,6 +36,7 @@ class FakeTransport(Transport):
         self.is_finished = False
         self.is_aborted = False
         self._in: list[bytes] = []
+        self._is_woken = False
         self._changed = trio.Event()
 
     def feed(self, data: bytes) -> None:
@@ -54,12 +55,24 @@ class FakeTransport(Transport):
         self._in = [b""]
         self._wake()
 
-    async def receive(self) -> bytes:
+    async def receive(self) -> bytes | None:
         """See `Transport`."""
         await trio.lowlevel.checkpoint()
-        while not (self._in or self.is_broken):
-            await self._wait()
-        return b"" if self.is_broken else self._in.pop(0)
+        while True:
+            while not (self._in or self.is_broken):
+                await self._wait()
+            if self.is_broken:
+                return b""
+            data = self._in.pop(0)
+            if not data or self.on_data is None or not self.on_data(data):
+                return data
+            if self._is_woken:
+                self._is_woken = False
+                return None
+
+    def wake(self) -> None:
+        """See `Transport`."""
+        self._is_woken = True
 
     def has_more(self) -> bool:
         """See `Transport`."""
@@ -142,10 +155,17 @@ class Fake:
 
 
 @asynccontextmanager
-async def fake_connection(plane: Any, settings: CollectSettings) -> AsyncIterator[Fake]:
-    """A connection that serves as long as the block lasts; it must give back what it has taken."""
+async def fake_connection(plane: Any, settings: CollectSettings, *, is_draining: bool = False) -> AsyncIterator[Fake]:
+    """A connection that serves as long as the block lasts; it must give back what it has taken.
+
+    Args:
+        plane: what answers.
+        settings: bounds and timeouts.
+        is_draining: whether it has come in the last moment.
+    """
     async with trio.open_nursery() as nursery:
         shared = Shared(plane, settings, nursery)
+        shared.is_draining = is_draining
         fake = Fake(shared)
         nursery.start_soon(fake.run)
         await fake.settle()

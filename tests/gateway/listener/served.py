@@ -76,6 +76,18 @@ async def slow(request: Request) -> Reply:
     return echo(request)
 
 
+class Work:
+    """What the work on answers waits for."""
+
+    done = trio.Event()
+
+
+async def worked(request: Request) -> Reply:
+    """An answer that somebody works on until the test says that it is done."""
+    await Work.done.wait()
+    return echo(request)
+
+
 def fail(request: Request) -> Reply:
     """A fault of ours."""
     raise RuntimeError("a fault of ours")
@@ -87,6 +99,7 @@ ROUTES = (
     Route("GET", "/large", large, protocol="large"),
     Route("GET", "/empty", empty, protocol="empty"),
     Route("GET", "/slow", slow, protocol="slow"),
+    Route("GET", "/worked", worked, protocol="worked"),
     Route("POST", "/committed", committed, protocol="committed"),
     Route("GET", "/fail", fail, protocol="fail"),
 )
@@ -218,6 +231,7 @@ async def listening(
     plane = plane or plane_without_engine(routes, **settings)
     listener = CollectListener(plane, plane._collect.settings.collect, tls)
     Receipt.waiting.clear()
+    Work.done = trio.Event()
     at = Listener("127.0.0.1", 0)
     served = Served(int(at.url.rpartition(":")[2]), listener, trio.Event(), trio.Event())
 

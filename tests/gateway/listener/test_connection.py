@@ -272,3 +272,54 @@ async def test_answers_come_in_order_each_once_whatever_happens(commands: list[S
             await client.do(command)
         await client.end_well()
         client.check()
+
+
+async def test_a_request_that_is_here_already_is_answered_when_the_listener_stops():
+    world = World()
+    async with fake_connection(world.plane(), SETTINGS) as fake:
+        fake.transport.feed(requests(["now"], 0))
+        fake.connection.drain()
+        await fake.settle()
+        ((status, headers, _),) = answers_in(fake.transport.out, world.methods)
+        assert (status, headers["connection"]) == (200, "close")
+        assert fake.transport.is_finished
+
+
+async def test_a_request_that_is_here_already_is_answered_when_its_connection_was_idle_for_too_long():
+    world = World()
+    async with fake_connection(world.plane(), SETTINGS) as fake:
+        fake.transport.feed(requests(["now"], 0))
+        fake.pass_s(80)
+        await fake.settle()
+        assert len(answers_in(fake.transport.out, world.methods)) == 1
+        assert not fake.transport.is_aborted
+        fake.pass_s(80)
+        assert fake.transport.is_aborted
+
+
+async def test_a_connection_that_comes_in_the_last_moment_is_closed():
+    async with fake_connection(World().plane(), SETTINGS, is_draining=True) as fake:
+        await fake.settle()
+        assert fake.is_over
+
+
+async def test_a_reader_that_does_not_read_wins_no_time_by_asking_for_more():
+    world = World()
+    async with fake_connection(world.plane(), SETTINGS) as fake:
+        fake.transport.room_bytes = 10
+        for _ in range(3):
+            fake.transport.feed(requests(["now"], 0))
+            await fake.settle()
+            fake.pass_s(8)
+        assert fake.transport.is_aborted
+        assert fake.shared.timeouts["write"] == 1
+
+
+async def test_a_deadline_is_looked_at_again_when_what_was_waited_for_has_come():
+    world = World()
+    async with fake_connection(world.plane(), SETTINGS) as fake:
+        fake.transport.feed(requests(["commit"], 0))
+        await fake.settle()
+        assert fake.connection.deadline_s == NEVER_S
+        world.commit(0)
+        assert fake.connection.deadline_s == fake.shared.now_s + SETTINGS.idle_timeout_s

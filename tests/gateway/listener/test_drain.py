@@ -1,15 +1,18 @@
 """The stop of a listener: what was asked is answered, nobody who asks nothing is waited for."""
 
+import pytest
 import trio
 
-from tests.gateway.listener.served import LARGE_BYTES, Receipt, get, listening, post, until_waiting
+from tests.gateway.listener.served import LARGE_BYTES, Receipt, Work, get, listening, post, until_waiting
+
+pytestmark = pytest.mark.usefixtures("polled")
 
 
 async def test_a_drain_answers_what_was_asked_and_says_that_it_ends():
     async with listening(grace_s=5) as served:
         waiting, working, half, idle, fresh = [await served.connect() for _ in range(5)]
         await waiting.send(post("/committed", b"1") + post("/committed", b"2"))
-        await working.send(get("/slow"))
+        await working.send(get("/worked"))
         data = post("/echo", b"abc")
         await half.send(data[:-1])
         await idle.send(get("/echo"))
@@ -19,6 +22,7 @@ async def test_a_drain_answers_what_was_asked_and_says_that_it_ends():
         assert await idle.end() == await fresh.end() == b"", "nobody waits for them"
         await half.send(data[-1:])
         assert (await half.answer()).headers["connection"] == "close"
+        Work.done.set()
         assert (await working.answer()).headers["connection"] == "close"
         Receipt.waiting[0].end()
         Receipt.waiting[0].end()
@@ -40,7 +44,8 @@ async def test_a_drain_ends_a_connection_whose_last_answer_was_ready_before_its_
         await trio.sleep(0.02)
         Receipt.waiting[0].end()
         assert [(await wire.answer()).status for _ in range(2)] == [200, 200]
-        assert await wire.end() == b""
+        with trio.fail_after(2):
+            assert await wire.end() == b""
         await wire.stream.aclose()
         with trio.fail_after(2):
             await served.done.wait()
@@ -56,7 +61,8 @@ async def test_a_drain_ends_a_connection_that_has_read_the_last_answer():
         await trio.sleep(0.02)
         for _ in range(20):
             assert len((await wire.answer()).body) == LARGE_BYTES
-        assert await wire.end() == b""
+        with trio.fail_after(2):
+            assert await wire.end() == b""
         await wire.stream.aclose()
         with trio.fail_after(2):
             await served.done.wait()

@@ -7,8 +7,10 @@ import pytest
 import trio
 
 from engine import Unavailable
-from gateway.collect.listener import connection, serve
+from gateway.collect.listener import connection, poller, serve
 from tests.gateway.listener.served import Receipt, Wire, get, listening, post, until_waiting
+
+pytestmark = pytest.mark.usefixtures("polled")
 
 
 def reset(wire: Wire) -> None:
@@ -17,6 +19,7 @@ def reset(wire: Wire) -> None:
     wire.stream.socket.close()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "data", [b"", b"GET", post("/echo", b"x" * 100)[:-50], post("/committed", b"x"), get("/slow"), get("/large") * 40]
 )
@@ -51,12 +54,13 @@ async def test_a_commit_that_comes_when_its_sender_is_gone_harms_nobody():
 
 async def test_a_fault_of_ours_ends_one_connection_only(monkeypatch: pytest.MonkeyPatch):
     lines: list[str] = []
-    monkeypatch.setattr(serve, "log", lambda message, *level, **more: lines.append(message))
+    for module in (serve, poller):
+        monkeypatch.setattr(module, "log", lambda message, *level, **more: lines.append(message))
     async with listening() as served:
-        monkeypatch.setattr(connection.Connection, "_answer", None)
-        async with await served.connect() as wire:
-            await wire.send(get("/echo"))
-            assert await wire.end() == b""
-        monkeypatch.undo()
+        with monkeypatch.context() as fault:
+            fault.setattr(connection.Connection, "_answer", None)
+            async with await served.connect() as wire:
+                await wire.send(get("/echo"))
+                assert await wire.end() == b""
         assert (await served.ask(get("/echo"))).status == 200
     assert lines == ["a connection failed"]

@@ -7,6 +7,8 @@ from tests.gateway.listener.served import LARGE_BYTES, Receipt, chunked, get, li
 BODY_BYTES = 64 * 1024
 """The least that the settings allow."""
 
+pytestmark = pytest.mark.usefixtures("polled")
+
 
 async def test_a_body_arrives_whole_however_it_is_sent():
     async with listening(max_body_bytes=BODY_BYTES) as served, await served.connect() as wire:

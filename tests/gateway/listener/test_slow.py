@@ -44,6 +44,7 @@ async def test_half_a_request_is_not_waited_for(half: bytes):
         assert served.number(f"connections_timed_out_{kind}") == 1
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("start", "rest"), [(b"", get("/echo", "X: " + "x" * 500)), (post("/echo", b"x" * 500)[:-500], b"x" * 500)]
 )
@@ -59,6 +60,7 @@ async def test_a_request_that_dribbles_has_one_deadline(start: bytes, rest: byte
         nursery.cancel_scope.cancel()
 
 
+@pytest.mark.slow
 async def test_a_refused_request_behind_one_that_waits_is_refused_once_and_in_its_turn():
     async with listening(head_timeout_s=0.1) as served, await served.connect() as wire:
         await wire.send(post("/committed", b"1") + b"GET /echo HT")
@@ -83,6 +85,7 @@ async def test_a_connection_that_says_nothing_is_closed_without_a_word(data: byt
         assert served.number("connections_timed_out_idle") == 1
 
 
+@pytest.mark.slow
 async def test_a_request_keeps_an_idle_connection():
     async with listening(idle_timeout_s=0.2) as served, await served.connect() as wire:
         for _ in range(6):
@@ -91,6 +94,7 @@ async def test_a_request_keeps_an_idle_connection():
             await trio.sleep(0.1)
 
 
+@pytest.mark.slow
 async def test_who_does_not_read_is_given_up_and_what_is_kept_is_bounded():
     number = 2000
     async with listening(write_timeout_s=0.3, max_pipelined=4) as served, await served.connect() as wire:
@@ -107,6 +111,7 @@ async def test_who_does_not_read_is_given_up_and_what_is_kept_is_bounded():
         assert len(await wire.end()) < KERNEL_BYTES + 4 * LARGE_BYTES
 
 
+@pytest.mark.slow
 async def test_a_slow_reader_gets_everything():
     async with listening(write_timeout_s=5) as served, await served.connect() as wire:
         await wire.send(get("/large") * 20 + get("/echo"))

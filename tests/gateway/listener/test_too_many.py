@@ -12,6 +12,7 @@ from tests.gateway.listener import served as served_module
 from tests.gateway.listener.served import get, listening, post
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("setting", "code"),
     [("max_connections", "too_many_connections"), ("max_connections_per_address", "too_many_connections_of_address")],
@@ -24,7 +25,10 @@ async def test_one_connection_too_many_reads_why(setting: str, code: str):
             assert (await wire.answer()).status == 200
         async with await served.connect() as third:
             await trio.sleep(0.05)  # It is turned away before it has asked.
-            await third.send(post("/echo", b"x" * 1000))
+            data = post("/echo", b"x" * 1000)
+            for piece in (data[:100], data[100:]):
+                await third.send(piece)
+                await trio.sleep(0.02)  # Had it been closed, the first piece would be its end.
             answer = await third.answer()
             assert (answer.status, answer.code, answer.headers["connection"]) == (503, code, "close")
             assert int(answer.headers["retry-after"]) >= 1
@@ -36,6 +40,7 @@ async def test_one_connection_too_many_reads_why(setting: str, code: str):
         await wires.pop().stream.aclose()
 
 
+@pytest.mark.slow
 async def test_who_is_turned_away_is_not_kept(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(serve, "MAX_TURNED_AWAY", 3)
     monkeypatch.setattr(serve, "TURNED_AWAY_S", 0.2)

@@ -46,6 +46,7 @@ async def test_a_refusal_is_read_although_the_sender_goes_on():
         nursery.cancel_scope.cancel()
 
 
+@pytest.mark.slow
 async def test_who_goes_on_sending_behind_a_refusal_is_closed_in_the_end():
     async with listening(**LIMITS) as served, await served.connect() as wire:
         with trio.fail_after(5):

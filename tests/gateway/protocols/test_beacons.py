@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from engine import Overloaded, Selector
 from gateway.collect.protocols.pixels.beacons import MAX_EVENTS
-from gateway.collect.protocols.pixels.taking import MAX_KEPT_BYTES
+from gateway.collect.unreadable import MAX_KEPT_BYTES
 from tests.gateway.engines import SITE
 from tests.gateway.protocols.pixel_world import (
     APP,
@@ -316,12 +316,17 @@ async def test_a_body_that_cannot_be_read_is_refused_for_good_also_when_it_canno
 
 async def test_half_an_emoji_in_one_event_costs_neither_it_nor_the_others():
     async with world() as here:
-        body = json.dumps(envelope({"$ev": "a", "$uaid": "u", "title": "cut \ud83d"}, {"$ev": "b", "$uaid": "u"})).encode()
+        body = json.dumps(
+            envelope({"$ev": "a", "$uaid": "u", "title": "cut \ud83d"}, {"$ev": "b", "$uaid": "u"})
+        ).encode()
         assert rb"\ud83d" in body
         reply = await here.beacon(VISITS, body)
         assert statuses(json.loads(reply.body)) == ["accepted", "accepted"]
         events = (await here.activity(U))["$events"]
-        assert [(one["$event_name"], one["$properties"]) for one in events] == [("a", {"title": "cut \ufffd"}), ("b", {})]
+        assert [(one["$event_name"], one["$properties"]) for one in events] == [
+            ("a", {"title": "cut \ufffd"}),
+            ("b", {}),
+        ]
 
 
 @pytest.mark.parametrize("signal", ["dnt", "sec-gpc"])

@@ -300,6 +300,22 @@ async def test_4_2_broken_json_is_refused_by_the_name_of_its_parameter(value):
         assert letter.detail.endswith("(at $items)")
 
 
+@pytest.mark.parametrize("token", [f"$site_token={SITE}", f"%24site_token={SITE}"])
+async def test_too_many_parameters_are_refused_and_kept_of_a_token_we_know(token: str):
+    async with world() as here:
+        query = "&".join(["$uaid=u", token, *(f"p{index}=1" for index in range(256))])
+        reply = await here.ask("GET", f"{VISITS}?{query}")
+        assert (reply.status, reply.body[:3], dropped(reply)) == (200, b"GIF", "bad_parameter")
+        (letter,) = here.dead_letters()
+        assert (letter.payload, letter.stage) == (query.encode(), "visits_pixel")
+        assert letter.detail == "more than 256 query parameters"
+        assert here.count("visits_pixel", "refused", "bad_parameter") == 1
+        nobody = query.replace(SITE, "nobody")
+        assert dropped(await here.ask("GET", f"{VISITS}?{nobody}")) == "bad_parameter"
+        assert len(here.dead_letters()) == 1
+        assert await here.activities(U) == []
+
+
 async def test_4_2_one_parameter_twice_is_refused():
     async with world() as here:
         for twice in ("color=red&color=blue", "$ev=a&$ev=b", "%24ev=a&$ev=b"):

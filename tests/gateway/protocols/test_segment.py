@@ -16,6 +16,7 @@ from gateway.collect.protocols import segment
 from gateway.collect.protocols.pixels.gif import PIXEL
 from gateway.collect.protocols.segment.replies import refusal
 from gateway.collect.reply import Reply
+from gateway.collect.unreadable import MAX_KEPT_BYTES
 from gateway.errors import RequestError
 from tests.gateway.engines import SITE, call, memory_collect, plane_of
 
@@ -213,7 +214,36 @@ async def test_a_body_that_is_no_request_is_400(path: str, body: bytes, code: st
         reply = await send(collect, path, body, headers=basic(SITE))
         said = json.loads(reply.body)
         assert (reply.status, said["success"], said["code"]) == (400, False, code)
+        assert letters(collect) == ([(code, "segment", body[:MAX_KEPT_BYTES])] if body else [])
+
+
+@pytest.mark.parametrize("headers", [{}, basic("nobody"), basic(SITE) | {"dnt": "1"}, basic(SITE) | {"sec-gpc": "1"}])
+async def test_of_who_is_not_known_or_objects_nothing_is_kept(headers: dict[str, str]):
+    async with memory_collect() as collect:
+        assert (await send(collect, "/v1/batch", b"{broken", headers=headers)).status == 400
         assert letters(collect) == []
+
+
+async def test_what_cannot_be_read_counts_against_the_rate_of_its_key():
+    async with memory_collect(rates__requests_per_s_of_token=0.001, rates__burst_of_token=2) as collect:
+        for status in (400, 400, 429):
+            assert (await send(collect, "/v1/batch", b"{broken", headers=basic(SITE))).status == status
+        assert len(letters(collect)) == 2
+
+
+async def test_half_an_emoji_in_one_message_costs_neither_it_nor_the_others():
+    async with memory_collect() as collect:
+        cut = {
+            **TRACK,
+            "messageId": "m2",
+            "event": "cut \ud83d",
+            "properties": {"whole": "\U0001f600", "no": r"\ud83d"},
+        }
+        reply = await send(collect, "/v1/batch", {"batch": [cut, TRACK], **KEY})
+        assert (reply.status, header(reply, "x-sojourn-dropped")) == (200, None)
+        (shown,) = await activities(collect, "u1")
+        assert [one["$event_name"] for one in shown["$events"]] == ["cut \ufffd", "Signed Up"]
+        assert shown["$events"][0]["$properties"] == {"whole": "\U0001f600", "no": r"\ud83d"}
 
 
 async def test_rudder_sends_more_at_once():
@@ -315,6 +345,8 @@ async def test_the_browser_library_gets_the_settings_that_make_it_run():
         reply = await send(collect, path, method="GET", headers={"host": "stats.shop.test:8443"})
         ours = json.loads(reply.body)["integrations"]["Segment.io"]
         assert (ours["apiKey"], ours["apiHost"], ours["protocol"]) == (SITE, "stats.shop.test:8443/v1", "http")
+        # A cache that was asked without an origin first must not give that answer to a page.
+        assert (header(reply, "cache-control"), header(reply, "vary")) == ("public, max-age=120", "origin")
 
         assert (await send(collect, "/v1/projects/nobody/settings", method="GET")).status == 404
         for host in ("", 'evil"', "a b", "a/b"):

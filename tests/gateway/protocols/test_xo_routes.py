@@ -215,6 +215,26 @@ async def test_what_none_of_can_be_taken_is_kept_too():
         assert (letter.stage, letter.reason, letter.payload) == ("xo", "no_user_identifier", json.dumps(BAD).encode())
 
 
+async def test_an_array_that_cannot_be_read_is_refused_and_kept():
+    async with memory_collect(**DECLARED) as collect:
+        plane = plane_of(collect)
+        assert (await post(plane, b"[{},")).status == 400
+        assert (await post(plane, b"[{},", headers={"dnt": "1"})).status == 400
+        assert (await post(plane, b"")).status == 400
+        (letter,) = await dead_letters(collect)
+        assert (letter.stage, letter.reason, letter.payload) == ("xo", "bad_json", b"[{},")
+        assert letter.detail
+        assert collect.counters.items["xo", "refused", "bad_json"] == 1
+
+
+async def test_half_an_emoji_in_one_activity_costs_neither_it_nor_the_others():
+    async with memory_collect(**DECLARED) as collect:
+        reply = await post(plane_of(collect), [activity(metadata={"name": "cut \ud83d"}), activity()])
+        assert (reply.status, said(reply)) == (200, {"profiles": {}})
+        (one,) = await stored(collect)
+        assert [event["$properties"].get("metadata") for event in one["$events"]] == [{"name": "cut \ufffd"}, None]
+
+
 async def test_a_key_makes_a_retry_a_duplicate():
     async with memory_collect(**DECLARED) as collect:
         plane = plane_of(collect)

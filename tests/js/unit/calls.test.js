@@ -128,6 +128,21 @@ test("identifiers in every form; a later one of its kind takes the place of the 
   assert.equal(page.warnings.length, 2);
 });
 
+test("an identifier without a value, of a page that does not know its visitor, is none", async () => {
+  const page = openTagged();
+  for (const nothing of [undefined, null, "", 0, {}, { $compartment_id: "crm" }]) {
+    page.mics.addIdentifier("USER_ACCOUNT", nothing);
+  }
+  page.mics.addIdentifier({ $type: "USER_EMAIL", $hash: "" });
+  page.mics.pushDefault();
+  page.mics.addIdentifier("USER_ACCOUNT", 42);
+  page.mics.pushDefault();
+  await page.clock.pass(1000);
+  const sent = page.network.requests.map((request) => request.body.$user_identifiers);
+  assert.deepEqual(sent, [undefined, [{ $type: "USER_ACCOUNT", $user_account_id: "42" }]]);
+  assert.equal(page.warnings.length, 7);
+});
+
 test("what cannot be written as JSON is left out with a warning, not thrown at the page", async () => {
   const page = openTagged();
   const loop = {};

@@ -1,6 +1,8 @@
 """What is asked of us: one event with its parameters, and what became of it. Pure."""
 
 from collections.abc import Mapping
+from typing import Final
+from urllib.parse import unquote_plus
 
 from msgspec import Struct
 
@@ -10,6 +12,9 @@ from gateway.collect.protocols.pixels.parameters import Parameters, parameters_o
 from gateway.errors import RequestError
 
 Query = Mapping[str, tuple[str, ...]]
+
+_ITEM_EVENT: Final = "$.$events[0]"
+"""Where the one event of an item is."""
 
 
 class Asked(Struct):
@@ -80,6 +85,12 @@ def tokens_in(query: Query) -> set[str]:
     return {value for name in TOKENS for value in query.get(name, ()) if value}
 
 
+def tokens_of(raw_query: str) -> set[str]:
+    """The same of a query as it was sent, which may be one that has too many parameters to be taken apart."""
+    pairs = (pair.partition("=") for pair in raw_query.split("&"))
+    return {unquote_plus(value) for name, _, value in pairs if value and unquote_plus(name) in TOKENS}
+
+
 def place_of(one: Asked, fault: RequestError) -> str:
     """Where in what was sent a fault of an event is."""
     return ".".join(part for part in (one.place, fault.path) if part)
@@ -88,6 +99,7 @@ def place_of(one: Asked, fault: RequestError) -> str:
 def _outcome(result: ItemResult, place: str) -> Outcome:
     if result.error is None:
         return Outcome(result.status)
-    # The engine has found it in the item that we made, whose one event this is.
-    path = f"{place}{result.error.path.removeprefix(ITEM_EVENT)}" if place and result.error.path.startswith(ITEM_EVENT) else result.error.path
+    path = result.error.path
+    if place and path.startswith(_ITEM_EVENT):  # The engine has found it in the item that we made.
+        path = place + path.removeprefix(_ITEM_EVENT)
     return Outcome(result.status, result.error.code, result.error.message, path)

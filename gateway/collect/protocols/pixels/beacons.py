@@ -18,22 +18,21 @@ nothing was taken, all of it may be sent again. 400 and 401: the request itself 
 know; final.
 """
 
-from collections.abc import Sequence
 from typing import Any, Final
 
 import msgspec
 from msgspec import Raw
 
-from engine import ItemResult
 from gateway.collect.collect import DROPPED, Collect, body_text
 from gateway.collect.consent import objection
 from gateway.collect.protocols.pixels.asked import Asked, Outcome, Taken, asked_of_query, tokens_in
 from gateway.collect.protocols.pixels.gif import UNCACHED
 from gateway.collect.protocols.pixels.hits import TOKENS, Way
 from gateway.collect.protocols.pixels.parameters import Parameters, parameters_of, text_of
-from gateway.collect.protocols.pixels.taking import count_refused, keep_dead, sender_of, take
+from gateway.collect.protocols.pixels.taking import refuse_known, sender_of, take
 from gateway.collect.reply import Answer, Pending, Reply, json_reply
 from gateway.collect.request import Request, parse_query
+from gateway.collect.surrogates import without_halves
 from gateway.errors import RequestError
 
 MAX_EVENTS: Final = 1000
@@ -63,7 +62,7 @@ def post_beacon(collect: Collect, way: Way, request: Request) -> Answer:
     try:
         asked, tokens = read_beacon(request)
     except RequestError as error:
-        return _unreadable(collect, way, request, error)
+        return refuse_known(collect, way, request, error)
     sender = sender_of(collect, way, tokens, len(asked))
     taken = take(collect, way, request, sender, asked)
     if taken.receipt is None:
@@ -84,6 +83,7 @@ def read_beacon(request: Request) -> Beacon:
             raise RequestError(400, "empty_body", "there is neither a body nor a query")
         return [asked_of_query(query, request.body or request.raw_query.encode())], tokens_in(query)
     body_text(request)  # Values stay as they are: nothing else would look whether they are UTF-8.
+    body = without_halves(body)
     shared = parameters_of(request.query)
     if body.startswith(b"["):
         asked = _events(_list(body, "$"), shared, "$")
@@ -136,31 +136,6 @@ def _list(data: bytes | Raw, path: str) -> list[Raw]:
         raise RequestError(400, "bad_field", "must be a list", path=path) from None
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise RequestError(400, "bad_json", str(error), path=path) from None
-
-
-def _unreadable(collect: Collect, way: Way, request: Request, error: RequestError) -> Pending:
-    """A body that is no JSON may still have a token that we know, in its query: then it is kept before it is refused.
-
-    Raises:
-        RequestError: the error, where nothing was kept.
-    """
-    try:
-        tokens = tokens_in(request.query)
-    except RequestError:
-        tokens = set()
-    sender = collect.engine.public_token(tokens.pop()) if len(tokens) == 1 else None
-    if sender is None:
-        count_refused(collect, way, error.code)
-        raise error
-    payload = request.body or request.raw_query.encode()
-    receipt = keep_dead(collect, way, sender.datamart, [Asked({}, payload, fault=error)], strict=False)
-    if receipt is None:
-        raise error
-
-    def refuse(_: Sequence[ItemResult]) -> Reply:
-        raise error
-
-    return Pending(receipt, refuse, sender.datamart)
 
 
 def _answer_taken(taken: Taken) -> Reply:

@@ -23,6 +23,7 @@ import trio
 from engine import PublicToken, SojournError
 from gateway.collect.collect import DROPPED, Collect
 from gateway.collect.consent import objection
+from gateway.collect.explain import asks_why
 from gateway.collect.protocols.pixels.asked import Query, Taken, asked_of_query, tokens_in
 from gateway.collect.protocols.pixels.gif import UNCACHED, reason_of
 from gateway.collect.protocols.pixels.hits import CLICKS
@@ -36,7 +37,7 @@ from gateway.collect.protocols.pixels.redirects import (
     split_redirect,
 )
 from gateway.collect.protocols.pixels.taking import count_refused, sender_of, take
-from gateway.collect.reply import Answer, Reply
+from gateway.collect.reply import Answer, Pending, Reply
 from gateway.collect.request import Request, parse_query
 from gateway.errors import RequestError, reply_for
 
@@ -79,6 +80,8 @@ def get_click(collect: Collect, request: Request) -> Answer:
         taken = take(collect, CLICKS, request, sender, [asked])
     except (RequestError, SojournError) as error:
         return _led(target, reason_of(error))
+    if taken.receipt is not None and collect.settings.collect.explain and asks_why(request):
+        return Pending(taken.receipt, lambda _: _led_after(taken, target), taken.datamart)
     return _arrive(taken, target)
 
 
@@ -104,6 +107,10 @@ async def _arrive(taken: Taken, target: Target) -> Reply:
                 await taken.receipt.durable()
         except SojournError as error:
             return _led(target, error.code)
+    return _led_after(taken, target)
+
+
+def _led_after(taken: Taken, target: Target) -> Reply:
     return _led(target, taken.results()[0].code, taken.headers())
 
 

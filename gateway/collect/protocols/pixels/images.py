@@ -10,7 +10,7 @@ from gateway.collect.consent import objection
 from gateway.collect.protocols.pixels.asked import Taken, asked_of_query, tokens_in
 from gateway.collect.protocols.pixels.gif import gif
 from gateway.collect.protocols.pixels.hits import Way
-from gateway.collect.protocols.pixels.taking import count_refused, sender_of, take
+from gateway.collect.protocols.pixels.taking import refuse_known, sender_of, take
 from gateway.collect.reply import Answer, Pending, Reply
 from gateway.collect.request import Request
 from gateway.errors import RequestError
@@ -36,8 +36,7 @@ def get_image(collect: Collect, way: Way, request: Request) -> Answer:
     try:
         query = request.query
     except RequestError as error:
-        count_refused(collect, way, error.code)
-        raise
+        return refuse_known(collect, way, request, error)
     sender = sender_of(collect, way, tokens_in(query))
     taken = take(collect, way, request, sender, [asked_of_query(query, request.raw_query.encode())])
     if taken.receipt is None:

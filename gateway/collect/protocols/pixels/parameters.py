@@ -10,6 +10,7 @@ from typing import Final
 import msgspec
 from msgspec import Raw
 
+from gateway.collect.surrogates import without_halves
 from gateway.errors import RequestError
 
 Parameters = dict[str, Raw]
@@ -50,7 +51,7 @@ def _value(name: str, values: tuple[str, ...]) -> Raw:
 
 def _json(name: str, text: str) -> Raw:
     """The JSON behind `jso-`, byte for byte."""
-    data = text.removeprefix(JSON_PREFIX).encode()
+    data = without_halves(text.removeprefix(JSON_PREFIX).encode())
     try:
         _raw_decoder.decode(data)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:

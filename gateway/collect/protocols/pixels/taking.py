@@ -13,12 +13,13 @@ from gateway.collect.clock_skew import corrected
 from gateway.collect.collect import Collect
 from gateway.collect.consent import allows_cookie
 from gateway.collect.cookies import Visitor, cookie_header, known_visitor, new_visitor
-from gateway.collect.protocols.pixels.asked import Asked, Outcome, Taken, place_of
+from gateway.collect.protocols.pixels.asked import Asked, Outcome, Taken, place_of, tokens_of
 from gateway.collect.protocols.pixels.hits import TOKENS, Hit, Way, event_time, item_of
 from gateway.collect.protocols.pixels.identifiers import identifiers_of, names_agent
 from gateway.collect.protocols.pixels.parameters import flag_text, time_of
+from gateway.collect.reply import Answer
 from gateway.collect.request import Request
-from gateway.collect.unreadable import MAX_KEPT_BYTES
+from gateway.collect.unreadable import MAX_KEPT_BYTES, refuse_unreadable
 from gateway.errors import RequestError
 
 NO_USER_IDENTIFIER: Final = "no_user_identifier"
@@ -105,6 +106,23 @@ def take(collect: Collect, way: Way, request: Request, sender: PublicToken, aske
     if needs_visitor and visitor is not None and visitor.is_new:
         cookie = (cookie_header(visitor, collect.settings.visitors, secure=request.secure),)
     return Taken(sender.datamart, tuple(one.place for one in asked), tuple(outcomes), receipt, cookie)
+
+
+def refuse_known(collect: Collect, way: Way, request: Request, error: RequestError) -> Answer:
+    """Refuse what cannot be read as a whole. It may still have a token that we know, in its query: then it is kept.
+
+    Raises:
+        RequestError: the error, where nothing was kept; 429, the token is used too often.
+    """
+    tokens = tokens_of(request.raw_query)
+    token = tokens.pop() if len(tokens) == 1 else ""
+    sender = collect.engine.public_token(token)
+    if sender is None:
+        count_refused(collect, way, error.code)
+        raise error
+    collect.rates.check_token(token)
+    payload = request.body or request.raw_query.encode()
+    return refuse_unreadable(collect, error, payload, datamart=sender.datamart, protocol=way.protocol, step="JS_TAG")
 
 
 def _visitor(collect: Collect, request: Request, asked: Sequence[Asked]) -> Visitor | None:

@@ -101,4 +101,4 @@ def settings_reply(write_key: str, host: str, *, secure: bool) -> Reply:
         "legacyVideoPluginsEnabled": False,
         "remotePlugins": [],
     }
-    return json_reply(settings, headers=(("cache-control", "public, max-age=120"),))
+    return json_reply(settings, headers=(("cache-control", "public, max-age=120"), ("vary", "origin")))

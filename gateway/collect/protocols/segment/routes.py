@@ -4,6 +4,7 @@
 """
 
 from collections import Counter
+from collections.abc import Callable
 from functools import partial
 from importlib.metadata import PackageNotFoundError, version
 from typing import Final
@@ -12,7 +13,7 @@ from msgspec import Raw
 
 from engine import ItemError, Original
 from gateway.collect.clock_skew import corrected
-from gateway.collect.collect import DROPPED, Collect
+from gateway.collect.collect import DROPPED, Collect, Step
 from gateway.collect.consent import objection
 from gateway.collect.health import ready
 from gateway.collect.protocols.pixels.gif import gif, gif_refusal
@@ -25,6 +26,8 @@ from gateway.collect.protocols.segment.values import time_ms
 from gateway.collect.reply import Answer, Pending, Reply, json_reply, with_headers
 from gateway.collect.request import Request
 from gateway.collect.routes import Route
+from gateway.collect.surrogates import without_halves
+from gateway.collect.unreadable import refuse_unreadable
 from gateway.errors import RequestError
 
 BATCHES: Final = ("/v1/batch", "/v1/import", "/v1/b")
@@ -76,7 +79,7 @@ def post_batch(collect: Collect, success: Reply, request: Request) -> Answer:
         RequestError: 400, the body is no batch, or too large; 401, a bad key; 413, 429.
         SojournError: the engine takes nothing now.
     """
-    return _take(collect, request, read_batch(request.body), kind="", success=success)
+    return _take(collect, request, read_batch, kind="", success=success)
 
 
 def post_single(collect: Collect, kind: str, request: Request) -> Answer:
@@ -85,7 +88,7 @@ def post_single(collect: Collect, kind: str, request: Request) -> Answer:
     Raises:
         RequestError, SojournError: as `post_batch`.
     """
-    return _take(collect, request, read_single(request.body), kind=kind, success=replies.SUCCESS)
+    return _take(collect, request, read_single, kind=kind, success=replies.SUCCESS)
 
 
 def get_pixel(collect: Collect, kind: str, request: Request) -> Answer:
@@ -95,7 +98,7 @@ def get_pixel(collect: Collect, kind: str, request: Request) -> Answer:
         RequestError, SojournError: as `post_batch`.
     """
     batch = read_single(rudder.pixel_message(request.query))
-    return _take(collect, request, batch, kind=kind, success=gif())
+    return _take_batch(collect, request, batch, rudder.dialect_of(request.headers, batch.messages), kind, gif())
 
 
 def get_settings(collect: Collect, request: Request) -> Reply:
@@ -130,11 +133,42 @@ def get_robots(request: Request) -> Reply:
     return Reply(200, replies.TEXT_OK.headers, b"User-agent: *\nDisallow: /\n")
 
 
-def _take(collect: Collect, request: Request, batch: Batch, *, kind: str, success: Reply) -> Answer:
-    dialect = rudder.dialect_of(request.headers, batch.messages)
-    if len(request.body) > dialect.max_batch_bytes:
-        message = f"the body has {len(request.body)} bytes, the limit is {dialect.max_batch_bytes}"
-        raise RequestError(dialect.status_of_too_large, "batch_too_large", message)
+def _take(collect: Collect, request: Request, read: Callable[[bytes], Batch], *, kind: str, success: Reply) -> Answer:
+    dialect, key = rudder.dialect_of(request.headers, ()), ""
+    try:
+        batch = read(without_halves(request.body))
+        dialect, key = rudder.dialect_of(request.headers, batch.messages), batch.key
+        if len(request.body) > dialect.max_batch_bytes:
+            message = f"the body has {len(request.body)} bytes, the limit is {dialect.max_batch_bytes}"
+            raise RequestError(dialect.status_of_too_large, "batch_too_large", message)
+    except RequestError as error:
+        return _unreadable(collect, request, error, key, dialect)
+    return _take_batch(collect, request, batch, dialect, kind, success)
+
+
+def _unreadable(
+    collect: Collect, request: Request, error: RequestError, body_key: str, dialect: rudder.Dialect
+) -> Answer:
+    """Refuse a body, and keep it where we know whose it is: its client drops it."""
+    key = sent_key(request, body_key)
+    token = collect.engine.public_token(key) if key else None
+    if (
+        token is None
+        or token.channel is None
+        or not request.body
+        or objection(request.headers, collect.settings.visitors)
+    ):
+        raise error
+    collect.rates.check_token(key)
+    step = _step(request)
+    return refuse_unreadable(
+        collect, error, request.body, datamart=token.datamart, protocol=dialect.protocol, step=step
+    )
+
+
+def _take_batch(
+    collect: Collect, request: Request, batch: Batch, dialect: rudder.Dialect, kind: str, success: Reply
+) -> Answer:
     source = source_of(collect, sent_key(request, batch.key))
     if not batch.messages:
         return success
@@ -155,12 +189,16 @@ def _take(collect: Collect, request: Request, batch: Batch, *, kind: str, succes
         ],
         datamart=source.channel.datamart,
         protocol=dialect.protocol,
-        step="JS_TAG" if is_browser(request.headers) else "API",
+        step=_step(request),
         originals=[
             _original(one, bytes(raw), dialect.protocol) for one, raw in zip(messages, batch.messages, strict=True)
         ],
     )
     return Pending(receipt, partial(replies.taken, success), source.channel.datamart)
+
+
+def _step(request: Request) -> Step:
+    return "JS_TAG" if is_browser(request.headers) else "API"
 
 
 def _read(raw: Raw, kind: str, batch: Batch, dialect: rudder.Dialect) -> Message | Refused:

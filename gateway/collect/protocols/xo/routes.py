@@ -16,12 +16,14 @@ from typing import Final
 import msgspec
 
 from engine import CallerError, ChannelSettings, Idempotency, ItemError, ItemResult, Original, split_items
-from gateway.collect.collect import DROPPED, Collect
+from gateway.collect.collect import DROPPED, Collect, Step
 from gateway.collect.consent import objection
 from gateway.collect.protocols.xo.activity import Fields, item_of
 from gateway.collect.reply import Answer, Pending, Reply, json_reply, with_headers
 from gateway.collect.request import Request
 from gateway.collect.routes import Route
+from gateway.collect.surrogates import without_halves
+from gateway.collect.unreadable import refuse_unreadable
 from gateway.errors import RequestError, reply_for
 
 PROTOCOL: Final = "xo"
@@ -56,12 +58,18 @@ def post_activities(collect: Collect, request: Request) -> Answer:
         SojournError: the engine takes nothing now.
     """
     channel = _channel(collect, request.params["tracker_key"])
-    sent, is_array = _activities(request.body)
     reason = objection(request.headers, collect.settings.visitors)
+    is_page = "origin" in request.headers
+    step: Step = "JS_TAG" if is_page else "API"
+    try:
+        sent, is_array = _activities(without_halves(request.body))
+    except CallerError as error:
+        if reason:
+            raise
+        return refuse_unreadable(collect, error, request.body, datamart=channel.datamart, protocol=PROTOCOL, step=step)
     if reason:
         collect.dropped(PROTOCOL, reason, len(sent))
         return with_headers(TAKEN, ((DROPPED, reason),))
-    is_page = "origin" in request.headers
     # A site's server sends for its visitors: its own address says nothing about them.
     is_device = is_page or channel.kind == "MOBILE_APPLICATION"
     more = dict(collect.place(request.client)) if is_device else {}
@@ -70,7 +78,7 @@ def post_activities(collect: Collect, request: Request) -> Answer:
         [item for item, _ in read],
         datamart=channel.datamart,
         protocol=PROTOCOL,
-        step="JS_TAG" if is_page else "API",
+        step=step,
         idempotency=_idempotency(request),
         originals=[original for _, original in read],
     )
