@@ -48,9 +48,6 @@ from engine.store.port import Store
 
 MS_PER_DAY = 86_400_000
 
-COMMIT_PAUSE_S = 0.001
-"""Pause behind a small commit: as long as a good disk's sync takes. It is part of what a sender waits at half load."""
-
 STAND_ASIDE_S = 0.02
 """A batch's rows take a few milliseconds; pages that must first be read from disk may take longer, and are not waited
 for: the loop goes on."""
@@ -115,7 +112,6 @@ async def _assembled(settings: Settings, clock: Clock, store: Store, pauses: GcP
         report=_report_store,
         max_pending_bytes=settings.limits.max_pending_write_bytes,
         stand_aside_s=STAND_ASIDE_S if isinstance(store, LmdbStore) else 0.0,
-        pause_s=COMMIT_PAUSE_S if isinstance(store, LmdbStore) else 0.0,
     )
     if isinstance(store, LmdbStore):
         store.on_placed = writer.placed

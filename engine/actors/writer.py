@@ -11,7 +11,6 @@ and is tried again until it succeeds. Meanwhile its senders hear `Unavailable`, 
 is broken ends the writer, and with it the engine.
 """
 
-import math
 from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -29,10 +28,6 @@ MAX_PENDING_BYTES: Final = 64 << 20
 
 TELL_SLICE: Final = 128
 """Listeners of a batch that are told in one step of the loop: what they do is answer a sender, some 10 µs each."""
-
-PAUSED_BEHIND_BYTES: Final = range(2 << 10, 16 << 10)
-"""Weight of a batch behind which the writer pauses: some 4 to 32 events. Larger ones pay by themselves for what a
-commit costs, and behind smaller ones nobody is likely to join: who sends one after the other shall not wait."""
 
 RETRY_S: Final = 0.5
 """Pause before a batch that found no room is tried again."""
@@ -72,8 +67,6 @@ class Writer:
         max_pending_bytes: bound of what waits, by what the submitters say.
         stand_aside_s: how long the loop stands aside at the most while rows are put in place; 0 with a store that does
             not call `placed`.
-        pause_s: how long after the end of a small batch the next begins at the earliest, by Trio's clock. At half load
-            commits are as many as the disk allows, and cost the loop as much as at full load.
     """
 
     def __init__(
@@ -83,7 +76,6 @@ class Writer:
         report: Callable[[str, str], None],
         max_pending_bytes: int = MAX_PENDING_BYTES,
         stand_aside_s: float = 0.0,
-        pause_s: float = 0.0,
     ) -> None:
         self._store = store
         self._report = report
@@ -100,8 +92,6 @@ class Writer:
         self._peak_pending_bytes = 0
         self._batches = 0
         self._operations = 0
-        self._pause_s = pause_s
-        self._paused_until_s = -math.inf
         self._last_operations = 0
         self._last_commit_ms = 0.0
         self._retries = 0
@@ -197,7 +187,6 @@ class Writer:
         self._thread.start()
         try:
             while (ticket := await self._next()) is not None:
-                await self._pause()
                 self._finish(ticket, await self._commit(ticket))
         except trio.Cancelled:
             self.close()
@@ -248,14 +237,6 @@ class Writer:
                 return None
             await self._work.park()
         return self._queue[0]
-
-    async def _pause(self) -> None:
-        """Let more join the first batch in line, where the one before was small and has only just ended."""
-        left_s = self._paused_until_s - trio.current_time()
-        if left_s > 0 and not self._closing:
-            await self._tell()
-            with trio.CancelScope(shield=True):  # What waits to be written is not left behind.
-                await trio.sleep(left_s)
 
     async def _commit(self, ticket: Ticket) -> CommitReport:
         """Return when the batch is on disk, however long the store is full."""
@@ -309,8 +290,6 @@ class Writer:
         self._queue.popleft()
         self._batches += 1
         self._last_operations = ticket.submitted
-        if self._pause_s and ticket.size_bytes in PAUSED_BEHIND_BYTES:
-            self._paused_until_s = trio.current_time() + self._pause_s
         self._operations += self._last_operations
         self._pending_operations -= self._last_operations
         self._pending_bytes -= ticket.size_bytes

@@ -11,6 +11,9 @@ from gateway.collect.listener.connection import Connection
 from gateway.collect.listener.shared import Shared
 from gateway.collect.listener.transport import Transport
 
+LISTS = ("vary", "set-cookie")
+"""Headers that may come more than once."""
+
 SETTLING_STEPS = 4
 """Steps of the loop after which whatever was woken has gone back to sleep: a task that wakes a task that wakes one."""
 
@@ -193,8 +196,10 @@ def answers_in(data: bytes, methods: Sequence[str]) -> list[tuple[int, dict[str,
         first, *lines = head.decode("latin-1").split("\r\n")
         assert first.startswith("HTTP/1.1 "), first
         status = int(first.split(" ")[1])
-        headers = dict(line.split(": ", 1) for line in lines)
-        assert len(headers) == len(lines), "a header twice"
+        pairs = [line.split(": ", 1) for line in lines]
+        headers = dict(pairs)
+        once = [name for name, _ in pairs if name not in LISTS]
+        assert len(once) == len(set(once)), "a header twice"
         if status == 100:
             found.append((status, headers, b""))
             continue

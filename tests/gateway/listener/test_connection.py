@@ -19,7 +19,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from engine import CollectSettings, Unavailable
-from gateway.collect.listener.connection import MAX_UNWRITTEN_BYTES
+from gateway.collect.listener.connection import MAX_UNWRITTEN_BYTES, NEVER_S
 from gateway.collect.reply import Pending, Reply
 from gateway.collect.request import Request
 from gateway.collect.routes import Route
