@@ -16,7 +16,7 @@ import trio
 
 from engine import log
 
-MAX_READY: Final = 128
+MAX_READY: Final = 48
 """Sockets read before others have their turn: a few milliseconds."""
 
 
