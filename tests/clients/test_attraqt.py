@@ -157,7 +157,7 @@ def test_the_key_of_an_app_makes_a_visit_of_the_app(server: Server, session: str
 @pytest.mark.parametrize(
     ("key", "status", "error", "message"),
     [
-        (str(uuid4()), 401, "Unauthorized", "Unknown tracker key"),
+        ("9d5e0a6c-2f1d-4b11-8c1f-0a526f4e4a4b", 401, "Unauthorized", "Unknown tracker key"),
         ("nonsense", 422, "Unprocessable Entity", "Tracker key not valid"),
     ],
 )
