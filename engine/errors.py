@@ -51,9 +51,19 @@ class Overloaded(SojournError):
 
 
 class HotUser(Overloaded):
-    """One user point sends faster than its actor takes; only that user is refused."""
+    """One user point sends faster than its actor takes, or than it may; only that user is refused.
+
+    Attributes:
+        user_point: whose fault it is; b"" where that is not said.
+        items: which items of the request are theirs, by index.
+    """
 
     code = "hot_user"
+
+    def __init__(self, message: str, *, user_point: bytes = b"", retry_after_s: int = 1) -> None:
+        super().__init__(message, retry_after_s=retry_after_s)
+        self.user_point = user_point
+        self.items: tuple[int, ...] = ()
 
 
 class Unavailable(SojournError):

@@ -128,8 +128,8 @@ class Engine:
         """`accept` of one item at the end of this pass of the loop, together with those of others: the way for a server
         whose requests bring one item each, half as costly as one `accept` for each.
 
-        Items are taken in the order of the calls, also beside those of `accept`. A sender above a bound is refused by
-        itself.
+        Items that come in under one step are taken in the order of the calls, also beside those of `accept`. A sender
+        above a bound is refused by itself.
 
         Args:
             item: the JSON of one activity.

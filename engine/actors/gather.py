@@ -16,7 +16,7 @@ from typing import Final
 import trio
 
 from engine.actors.receipt import ItemResult, Receipt
-from engine.errors import Closing
+from engine.errors import Closing, HotUser
 from engine.observe import log
 
 MAX_TOGETHER: Final = 256
@@ -134,7 +134,13 @@ class Gatherer:
         try:
             receipt = self._accept([one.item for one in group], datamart, step)
         except Exception as error:
-            if len(group) > 1:
+            if isinstance(error, HotUser) and error.items:
+                # The others are still one lot: a robot shall not make each of them a lot of its own.
+                hot = set(error.items)
+                _tell_all([one for index, one in enumerate(group) if index in hot], error)
+                if others := [one for index, one in enumerate(group) if index not in hot]:
+                    self._take(others, datamart, step)
+            elif len(group) > 1:
                 for one in group:
                     self._take((one,), datamart, step)
             else:

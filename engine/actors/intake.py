@@ -22,7 +22,7 @@ from engine.actors.seen import Overlay as SeenOverlay
 from engine.actors.seen import SeenKeys
 from engine.actors.taking import Taking, late_before_ms, look_at
 from engine.actors.writer import Writer
-from engine.errors import CallerError, Closing, IdempotencyConflict, Overloaded
+from engine.errors import CallerError, Closing, HotUser, IdempotencyConflict, Overloaded
 from engine.model.identifiers import uuid_text
 from engine.model.limits import MAX_REQUEST_RECORD_BYTES
 from engine.model.record import RECORD_BYTES, Record, RecordKind, encode_record, record_size_bytes
@@ -329,8 +329,13 @@ class Intake:
 
     def _take(self, draft: Draft) -> Receipt:
         """Journal and route the draft. What can be refused is refused before anything outside has changed."""
-        entries = check_room(self._router, self._bounds, draft) if self._routing else None
-        self._user_rates.take(draft)
+        try:
+            entries = check_room(self._router, self._bounds, draft) if self._routing else None
+            self._user_rates.check(draft)
+        except HotUser as error:
+            whose = uuid_text(error.user_point)
+            error.items = tuple([index for index, one in enumerate(draft.results) if one.user_point == whose])
+            raise
         identities, seen = draft.identities, draft.seen
         # Nearly always nothing was linked and no id brought: then nobody has to be called when it is committed.
         is_news = bool(identities.links or identities.points or seen.keys)
@@ -340,6 +345,7 @@ class Intake:
             draft.size_bytes + 64 * len(operations),
             partial(self._committed, identities, seen) if is_news else None,
         )
+        self._user_rates.count(draft)
         if is_news:
             self._identities.keep(identities)
             self._seen.keep(seen)

@@ -41,20 +41,36 @@ class UserRates:
         self.is_limited = per_s > 0
         self._now_s = now_s
 
-    def take(self, draft: Draft) -> None:
-        """Count a request's events.
+    def check(self, draft: Draft) -> None:
+        """Raise when a user of a request may send nothing more for now. What the engine asks itself has no limit.
 
         Raises:
-            HotUser: one of its users has sent too many; nobody's are counted.
+            HotUser: one of its users has sent too many.
         """
         if not self.is_limited:
             return
-        now_s, deliveries = self._now_s(), draft.deliveries()
-        for delivery in deliveries:
-            if wait_s := self.buckets.wait_s(delivery.key, now_s):
-                raise HotUser("this user sends too fast", retry_after_s=math.ceil(wait_s))
-        for delivery in deliveries:
-            self.buckets.take(delivery.key, now_s, sum(record.weight for record in delivery.records))
+        now_s = self._now_s()
+        for key in _sent(draft):
+            if wait_s := self.buckets.wait_s(key, now_s):
+                raise HotUser("this user sends too fast", user_point=key[1], retry_after_s=math.ceil(wait_s))
+
+    def count(self, draft: Draft) -> None:
+        """Count the events of a request that was taken."""
+        if not self.is_limited:
+            return
+        now_s = self._now_s()
+        for key, events in _sent(draft).items():
+            self.buckets.take(key, now_s, events)
+
+
+def _sent(draft: Draft) -> "dict[UserKey, int]":
+    """Events by user; those who sent none, as whoever asks to close a session, are not there."""
+    found: dict[UserKey, int] = {}
+    for delivery in draft.deliveries():
+        events = sum([record.weight for record in delivery.records])
+        if events:
+            found[delivery.key] = found.get(delivery.key, 0) + events
+    return found
 
 
 def check_room(router: Router, bounds: Bounds, draft: Draft) -> "list[Entry] | None":
@@ -80,7 +96,7 @@ def check_room(router: Router, bounds: Bounds, draft: Draft) -> "list[Entry] | N
         if router.visitor(key) is None:
             new_users += 1
         elif not router.has_room(key, size_bytes, messages):
-            raise HotUser("this user sends faster than their events are taken")
+            raise HotUser("this user sends faster than their events are taken", user_point=key[1])
     if new_users and router.live_users + new_users > bounds.max_live_users:
         raise Overloaded(f"{router.live_users} users are active", retry_after_s=10)
     return None

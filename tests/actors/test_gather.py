@@ -5,9 +5,9 @@ import json
 import pytest
 import trio
 
-from engine import CallerError, Closing, HotUser, MemoryStore
+from engine import CallerError, Closing, HotUser, MemoryStore, RateSettings, Settings
 from engine.actors.gather import MAX_TOGETHER, Gatherer
-from tests.engines import GatedStore, check_books, engine_on, quiet, visit
+from tests.engines import GatedStore, check_books, engine_on, gauges, quiet, visit
 
 
 class Taker:
@@ -77,6 +77,20 @@ async def test_who_is_refused_is_refused_alone():
             await added[1].durable()
         with pytest.raises(ZeroDivisionError):
             await added[2].durable()
+
+
+async def test_a_robot_is_refused_once_and_the_others_stay_one_lot():
+    rates = RateSettings(events_per_s_of_user=0.001, burst_of_user=1)
+    async with engine_on(MemoryStore(), settings=Settings(rates=rates)) as engine:
+        await engine.wait_recovered()
+        await engine.accept([visit(1, user="robot")]).durable()
+        taker = Taker(engine)
+        users = ["a", "robot", "b", "c", "robot"]
+        added = await gathered(taker, [visit(n, user=user) for n, user in enumerate(users, 2)])
+        assert [bool(one.results) for one in added] == [user != "robot" for user in users]
+        assert [len(lot) for lot, _, _ in taker.lots] == [5, 3]
+        assert gauges(engine)["user_rate_refusals"] == 1
+        check_books(engine)
 
 
 async def test_a_bad_item_is_told_its_fault_and_the_others_are_taken():

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from engine import SigningKey
+from engine import Selector, SigningKey
 from gateway.collect.collect import Collect
 from gateway.collect.plane import Plane
 from gateway.collect.request import Request
@@ -291,3 +291,18 @@ async def test_a_key_has_a_rate_of_its_own():
         assert [(await send(collect, plane, app_visit(), ts=ts + n))[0] for n in range(3)] == [200, 200, 429]
         reply = await call(plane, "POST", PATH, json.dumps(app_visit()).encode(), token=SITE)
         assert reply.status == 200
+
+
+async def test_what_an_application_sends_tells_where_it_is_unless_it_says_so_itself():
+    async with memory_collect(datamart=[DATAMART], visitors__store_client_address=True) as collect:
+        plane = plane_of(collect)
+        sent = [app_visit("u1"), app_visit("u2", client_address="mine"), {}]
+        assert (await send(collect, plane, sent))[0] == 200
+        any_key = {"key": "any-key", "secret": "another secret, for all channels"}
+        assert (await send(collect, plane, app_visit("u3"), **any_key))[0] == 200
+        found = {}
+        for user in ("u1", "u2", "u3"):
+            point = collect.engine.reader.find_user_point(1, Selector.parse(f"user_agent_id={user}"))
+            (shown,) = await collect.engine.activities(1, point, live=True)
+            found[user] = json.loads(shown).get("client_address")
+        assert found == {"u1": "192.0.2.7", "u2": "mine", "u3": None}

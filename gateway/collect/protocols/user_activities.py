@@ -4,11 +4,11 @@
 """
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import Any, Final
 
-from msgspec import Struct
+from msgspec import Raw, Struct, structs
 
 from engine import Idempotency, ItemResult, Receipt, parse_authorization
 from gateway.access import require
@@ -52,6 +52,9 @@ def post_user_activities(collect: Collect, request: Request) -> Answer:
     process = not request.raw_query or request.flag("processing_pipeline") is not False
     idempotency = _idempotency(request, sender.mac)
     items = items_of(request.body, request.headers)
+    if sender.channel.startswith("app:") and (place := collect.place(request.client)):
+        # An application signs on the visitor's own device; a server's address says nothing about its visitors.
+        items = structs.replace(items, bodies=[_placed(body, place) for body in items.bodies])
     if items.single and idempotency is None and process and wait is None and not sender.channel:
         gathered = collect.take_soon(items.bodies[0], datamart=datamart)
         return Pending(gathered, partial(_answer_soon, collect, items), datamart)
@@ -123,6 +126,15 @@ def _idempotency(request: Request, mac: str) -> Idempotency | None:
     # No header holds a line feed, so that no sender can use up the MAC of another.
     keys = (*((key,) if key else ()), *((f"mac:\n{mac}",) if mac else ()))
     return Idempotency(keys[0], hashlib.sha256(request.body).digest(), keys[1:])
+
+
+def _placed(body: bytes, place: Mapping[str, Raw]) -> bytes:
+    """An item with these root fields, unless it has its own: of two members of one name the later counts."""
+    head, brace, rest = body.partition(b"{")
+    if head.strip() or rest.lstrip()[:1] in (b"}", b""):
+        return body  # No object, or nothing in it: the engine says what is wrong.
+    members = b",".join([b'"%s":%s' % (name.encode(), bytes(value)) for name, value in place.items()])
+    return b"%s%s%s,%s" % (head, brace, members, rest)
 
 
 def _answer_soon(collect: Collect, items: Items, results: Sequence[ItemResult]) -> Reply:
