@@ -20,12 +20,13 @@ from engine.actors.room import Bounds, UserRates, check_room
 from engine.actors.router import Router
 from engine.actors.seen import Overlay as SeenOverlay
 from engine.actors.seen import SeenKeys
-from engine.actors.taking import Taking, late_before_ms, look_at
+from engine.actors.taking import Taking, look_at
 from engine.actors.writer import Writer
 from engine.errors import CallerError, Closing, HotUser, IdempotencyConflict, Overloaded
 from engine.model.identifiers import uuid_text
 from engine.model.limits import MAX_REQUEST_RECORD_BYTES
 from engine.model.record import RECORD_BYTES, Record, RecordKind, encode_record, record_size_bytes
+from engine.session.boundary import late_before_ms
 from engine.store.layout import SeenRow
 from engine.store.port import AppendJournal, Count
 

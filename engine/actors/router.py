@@ -119,7 +119,7 @@ class Router:
 
     def deliver_to(self, entry: Entry, records: Sequence[Record], size_bytes: int) -> None:
         """`deliver` to an entry that `at_leisure` gave in this step."""
-        if not entry.is_waiting or entry.mailbox.messages:
+        if not entry.is_idle:
             entry.mailbox.put(records, size_bytes)
         elif len(records) != 1 or not self._extend(entry, records[0]):
             self._apply(entry, records)

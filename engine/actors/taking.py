@@ -9,9 +9,9 @@ from engine.actors.identities import Identities
 from engine.actors.receipt import ItemResult, Original
 from engine.actors.seen import SeenKeys
 from engine.errors import CallerError
-from engine.model.channel import ChannelSettings
 from engine.model.identifiers import Identifier, uuid_text
 from engine.model.record import RecordKind
+from engine.session.boundary import late_before_ms
 
 _EVENT: Final = RecordKind.EVENT
 _ITEM: Final = RecordKind.ITEM
@@ -49,11 +49,6 @@ def look_at(
         else:
             found.append(examined)
     return found
-
-
-def late_before_ms(channel: ChannelSettings, arrival_ms: int) -> int:
-    """Events of a session with an earlier time come late: their session would have closed by now (decision 7)."""
-    return arrival_ms - channel.gap_ms - channel.grace_ms
 
 
 class Taking:

@@ -81,9 +81,9 @@ def is_settled(ts_ms: int, last_ms: int, settings: ChannelSettings) -> bool:
     return last_ms >= ts_ms + settings.grace_ms
 
 
-def is_late(record: Record, settings: ChannelSettings) -> bool:
-    """Whether an event came after its session would have closed (decision 7)."""
-    return record.arrival_ms - record.ts_ms > settings.gap_ms + settings.grace_ms
+def late_before_ms(settings: ChannelSettings, arrival_ms: int) -> int:
+    """Events with an earlier time that arrive then are late: their session would have closed by now (decision 7)."""
+    return arrival_ms - settings.gap_ms - settings.grace_ms
 
 
 class Front(Struct, gc=False):

@@ -2,8 +2,8 @@
 
 import pytest
 
-from engine.session.boundary import idle_at_ms, is_late, is_settled, joins, live_until_ms, passes
-from tests.session.build import NOON, record_of, settings
+from engine.session.boundary import idle_at_ms, is_settled, joins, late_before_ms, live_until_ms, passes
+from tests.session.build import NOON, settings
 
 RULES = settings(gap_ms=100, grace_ms=10, live_window_ms=60)
 
@@ -43,4 +43,4 @@ def test_settled(last: int, expected: bool):
 @pytest.mark.parametrize(("behind", "expected"), [(-5, False), (110, False), (111, True)])
 def test_late(behind: int, expected: bool):
     """Decision 7: counted late when `arrival − ts > gap + grace`."""
-    assert is_late(record_of(1, NOON, arrival_ms=NOON + behind), RULES) is expected
+    assert (late_before_ms(RULES, NOON + behind) > NOON) is expected

@@ -101,10 +101,15 @@ async def test_one_that_fails_does_not_end_the_others(monkeypatch: pytest.Monkey
     assert lines == ["a connection failed"]
 
 
-async def test_a_socket_that_was_never_watched_is_forgotten_in_silence():
+async def test_a_socket_that_was_never_watched_is_forgotten_and_the_others_are_not():
+    seen: list[bytes] = []
     with ExitStack() as stack:
-        ((ours, _),) = pairs(stack, 1)
+        (ours, _), (other, other_end) = pairs(stack, 2)
         async with polling() as made:
+            made.watch(other, lambda: seen.append(other.recv(10)))
             made.forget(ours)
             ours.close()
             made.forget(ours)
+            other_end.send(b"x")
+            await wait_all_tasks_blocked()
+    assert seen == [b"x"]
