@@ -30,6 +30,18 @@ def test_a_page_view_opens_a_session_of_the_visitor_that_the_cookie_names(visito
     visitor.wait_sent()
 
 
+def test_the_address_that_led_to_the_page_is_the_origin_of_the_session(visitor: Visitor):
+    path = "/spring?utm_source=letter&utm_medium=email&utm_campaign=spring"
+    visitor.page.goto(visitor.world.page(path=path))
+    visitor.wait_for(["$page_view"])
+    (activity,) = visitor.activities()
+    origin = {name: activity["$origin"][name] for name in ("$source", "$channel", "$campaign_name")}
+    assert origin == {"$source": "letter", "$channel": "email", "$campaign_name": "spring"}
+    assert activity["$user_identifiers"] == [
+        {"$type": "USER_AGENT", "$user_agent_id": f"vec:{visitor.cookie['value']}"}
+    ]
+
+
 def test_a_push_carries_properties_identifiers_and_what_was_added(visitor: Visitor):
     visitor.page.goto(
         visitor.world.page(
