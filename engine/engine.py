@@ -115,7 +115,7 @@ async def _assembled(settings: Settings, clock: Clock, store: Store, pauses: GcP
     )
     if isinstance(store, LmdbStore):
         store.on_placed = writer.placed
-    facts = Facts(store)
+    facts = Facts(store, arrivals.now_ms)
     settling = Settling(reader.in_journal, facts)
     actors = settings.actors
     async with trio.open_nursery() as outer:

@@ -191,7 +191,7 @@ def refuses(closed, activity, context):
 
 
 def with_refusals(monkeypatch):
-    monkeypatch.setattr(chain, "STEPS", (*chain.STEPS, ("refusals", refuses)))
+    monkeypatch.setattr(chain, "BUILDERS", (*chain.BUILDERS, ("refusals", lambda defined: refuses)))
 
 
 @pytest.mark.parametrize("in_flight", [True, False])

@@ -9,6 +9,7 @@ from msgspec import structs
 from engine import MemoryStore
 from engine.errors import ActorFailed, Broken, StoreBroken
 from engine.pipeline import chain
+from engine.pipeline.stage import Keep
 from engine.session.visitor import Visitor
 from tests.engines import (
     GAP_MS,
@@ -109,13 +110,13 @@ async def test_a_merge_that_fails_loses_nobody_a_session(store, clock, monkeypat
 def broken_step(closed, activity, context):
     if b"poison" in activity.encode():
         raise Poison("bad activity")
-    return chain.STEPS[1][1](closed, activity, context)
+    return Keep(activity)
 
 
 async def test_an_exception_in_a_step_is_a_dead_letter_with_the_steps_name(store, clock, monkeypatch):
-    steps = list(chain.STEPS)
-    steps[2] = (steps[2][0], broken_step)
-    monkeypatch.setattr(chain, "STEPS", tuple(steps))
+    steps = list(chain.BUILDERS)
+    steps[2] = (steps[2][0], lambda defined: broken_step)
+    monkeypatch.setattr(chain, "BUILDERS", tuple(steps))
     async with engine_on(store, clock) as engine:
         point = await taken(engine, touch(1), touch(2, mark="poison"), visit(3, mark="poison"), touch(4))
         await later(engine, clock, GAP_MS + 2000)
@@ -128,14 +129,14 @@ async def test_an_exception_in_a_step_is_a_dead_letter_with_the_steps_name(store
 
 async def test_an_activity_that_cannot_be_encoded_is_a_dead_letter(store, clock, monkeypatch):
     def spoil(closed, activity, context):
-        verdict = chain.user_choices.user_choices(closed, activity, context)
+        verdict = Keep(activity)
         return (
             structs.replace(verdict, activity=structs.replace(activity, ttl_minutes=2**70))
             if b"poison" in (activity.encode())
             else verdict
         )
 
-    monkeypatch.setattr(chain, "STEPS", (("spoil", spoil),))
+    monkeypatch.setattr(chain, "BUILDERS", (("spoil", lambda defined: spoil),))
     async with engine_on(store, clock) as engine:
         point = await taken(engine, touch(1), touch(2, mark="poison"), touch(3))
         assert letters(engine) == [("store_error", "store")]

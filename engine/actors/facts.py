@@ -6,7 +6,7 @@ found out at the chain's end, when the fate of all that is ahead is known, and g
 """
 
 from bisect import insort
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 from engine.model.fact import FactKind
 from engine.pipeline.stage import Context, Effect, Envelope, FactKey, KeepFact
@@ -19,10 +19,12 @@ class Facts:
 
     Args:
         store: where facts are kept; a look-up is a point read.
+        now_ms: engine time.
     """
 
-    def __init__(self, store: Store) -> None:
+    def __init__(self, store: Store, now_ms: Callable[[], int] = lambda: 0) -> None:
         self._store = store
+        self._now_ms = now_ms
         # By fact, in the order of the chain: the contexts of envelopes that change it and are not settled.
         self._ahead: dict[FactKey, list[_Shown]] = {}
         self._places = 0
@@ -35,7 +37,7 @@ class Facts:
         """What the steps of this envelope may see; its place in the order is that of the first call."""
         if envelope.context is None:
             self._places += 1
-            envelope.context = _Shown(self, envelope, self._places)
+            envelope.context = _Shown(self, envelope, self._places, self._now_ms())
         return envelope.context
 
     def settled(self, envelopes: Iterable[Envelope]) -> None:
@@ -67,12 +69,13 @@ class Facts:
 class _Shown:
     """The context of one envelope: what it was shown, and what it changes."""
 
-    __slots__ = ("_facts", "_seen", "changes", "envelope", "place")
+    __slots__ = ("_facts", "_seen", "changes", "envelope", "now_ms", "place")
 
-    def __init__(self, facts: Facts, envelope: Envelope, place: int) -> None:
+    def __init__(self, facts: Facts, envelope: Envelope, place: int, now_ms: int) -> None:
         self._facts = facts
         self.envelope = envelope
         self.place = place
+        self.now_ms = now_ms
         # Tuples: nearly always empty, and an empty one takes no memory.
         self.changes: tuple[FactKey, ...] = ()
         self._seen: tuple[tuple[FactKey, bytes | None], ...] = ()

@@ -14,20 +14,19 @@ from uuid import UUID
 
 import trio
 
+from engine.actors.effects import stored, written
 from engine.actors.stage_actor import receive_lists
 from engine.actors.writer import Writer
 from engine.model.activity import Activity
 from engine.model.wire import encode
-from engine.pipeline.stage import Dead, Drop, Effect, Envelope, KeepFact
+from engine.pipeline.stage import Dead, Drop, Envelope
 from engine.session.closed import Closed, Source
-from engine.store.keys import fact_key, state_key
+from engine.store.keys import state_key
 from engine.store.layout import DeadLetter, encode_dead_letter
 from engine.store.port import AddDeadLetter, Count, Db, Delete, Operation, Put, RemoveJournal, StoreActivity
 
 MAX_GROUP: Final = 500
 """Envelopes of one transaction: their activities are encoded in one step of the loop, about 20 ms."""
-
-MS_PER_MINUTE: Final = 60_000
 
 
 class Settler:
@@ -49,11 +48,11 @@ class Settler:
         found: list[Operation] = []
         if envelope.verdict is not None:
             found += self._refuse(envelope, envelope.verdict, now_ms)
-            found += _written(envelope.effects)
+            found += written(envelope.effects, now_ms)
         elif envelope.activity is not None:
-            found.append(self._store(closed, envelope.activity, _written(envelope.effects), now_ms))
+            found.append(self._store(closed, envelope.activity, written(envelope.effects, now_ms), now_ms))
         else:
-            found += _written(envelope.effects)
+            found += written(envelope.effects, now_ms)
         counts = _closing_counts(closed)
         if counts:
             found.append(Count(closed.datamart, counts, now_ms))
@@ -67,18 +66,7 @@ class Settler:
         return found
 
     def _store(self, closed: Closed, activity: Activity, effects: tuple[Operation, ...], now_ms: int) -> Operation:
-        ttl = activity.ttl_minutes or 0
-        return StoreActivity(
-            datamart=closed.datamart,
-            user_point=closed.user_point,
-            ts_ms=activity.ts_ms,
-            unique_key=activity.unique_key.bytes,
-            value=activity.encode(),
-            weight=closed.weight,
-            expires_ms=activity.ts_ms + ttl * MS_PER_MINUTE if ttl else None,
-            counted_at_ms=now_ms,
-            effects=effects,
-        )
+        return stored(activity, closed.datamart, closed.user_point, now_ms, weight=closed.weight, effects=effects)
 
     def _refuse(self, envelope: Envelope, verdict: Drop | Dead, now_ms: int) -> list[Operation]:
         closed = envelope.closed
@@ -100,18 +88,6 @@ class Settler:
             AddDeadLetter(closed.datamart, now_ms, closed.weight, encode_dead_letter(letter), expires_ms),
             Count(closed.datamart, ((f"events_dead.{verdict.reason}", closed.weight),), now_ms),
         ]
-
-
-def _written(effects: Sequence[Effect]) -> tuple[Operation, ...]:
-    """What effects write."""
-    return tuple([_operation(effect) for effect in effects]) if effects else ()
-
-
-def _operation(effect: Effect) -> Operation:
-    if not isinstance(effect, KeepFact):
-        raise TypeError(f"nobody writes {type(effect).__name__}")
-    key = fact_key(*effect.key)
-    return Delete(Db.FACTS, key) if effect.value is None else Put(Db.FACTS, key, effect.value)
 
 
 def _closing_counts(closed: Closed) -> tuple[tuple[str, int], ...]:

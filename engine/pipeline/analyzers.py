@@ -3,13 +3,12 @@
 A channel to which no analyzer is attached: the activity goes on as it is.
 """
 
-from engine.model.activity import Activity
-from engine.pipeline.stage import Context, Keep, Verdict
-from engine.session.closed import Closed
+from engine.definitions.defined import Defined
+from engine.pipeline.stage import Stage, keep
 
 NAME = "analyzers"
 
 
-def analyzers(closed: Closed, activity: Activity, context: Context) -> Verdict:
-    """Run the channel's analyzers in their order."""
-    return Keep(activity)
+def build(defined: Defined) -> Stage:
+    """The step of a datamart."""
+    return keep

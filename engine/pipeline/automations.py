@@ -3,13 +3,12 @@
 A datamart without active automations: the activity goes on as it is.
 """
 
-from engine.model.activity import Activity
-from engine.pipeline.stage import Context, Keep, Verdict
-from engine.session.closed import Closed
+from engine.definitions.defined import Defined
+from engine.pipeline.stage import Stage, keep
 
 NAME = "automations"
 
 
-def automations(closed: Closed, activity: Activity, context: Context) -> Verdict:
-    """Evaluate exit conditions, then triggers."""
-    return Keep(activity)
+def build(defined: Defined) -> Stage:
+    """The step of a datamart."""
+    return keep

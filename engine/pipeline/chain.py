@@ -1,29 +1,38 @@
 """The order of the steps, fixed in this one place (the platform's own order: mediarithmics 3.2).
 
 `create` makes an activity of what a visitor closed; the steps behind it look at an activity and give a verdict; the
-last step, storing, is the store actor's. Each becomes one stage actor.
+last step, storing, is the store actor's. Each becomes one stage actor. What a step does is made from the definitions of
+a datamart (`build_program`), and an activity keeps the program it entered the chain with: a change of the definitions
+takes effect for the next activity.
 """
 
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
-from engine.model.activity import Activity
+from engine.definitions.defined import NOTHING, Defined
 from engine.pipeline import analyzers, app_events, automations, conversions, create, event_rules, user_choices
-from engine.pipeline.stage import Context, Drop, Envelope, Keep, NothingKnown, Verdict
-from engine.session.closed import Closed, Source
+from engine.pipeline.stage import Context, Drop, Envelope, Keep, NothingKnown, Program, Stage, Verdict, keep
+from engine.session.closed import Source
 
-SyncStep = Callable[[Closed, Activity, Context], Verdict]
-
-STEPS: tuple[tuple[str, SyncStep], ...] = (
-    (event_rules.NAME, event_rules.event_rules),
-    (analyzers.NAME, analyzers.analyzers),
-    (conversions.NAME, conversions.conversions),
-    (automations.NAME, automations.automations),
-    (user_choices.NAME, user_choices.user_choices),
+BUILDERS: Final[tuple[tuple[str, Callable[[Defined], Stage]], ...]] = (
+    (event_rules.NAME, event_rules.build),
+    (analyzers.NAME, analyzers.build),
+    (conversions.NAME, conversions.build),
+    (automations.NAME, automations.build),
+    (user_choices.NAME, user_choices.build),
 )
-"""The steps between create and store, in order."""
+"""The steps between create and store, in order, each with what makes it."""
 
 STORE = "store"
+
+
+def build_program(defined: Defined) -> Program:
+    """The steps of a datamart.
+
+    Raises:
+        CallerError: a definition cannot work; its path is that of the fault.
+    """
+    return Program(defined, {name: build(defined) for name, build in BUILDERS})
 
 
 class ChainStep(NamedTuple):
@@ -41,19 +50,28 @@ class ChainStep(NamedTuple):
 
 
 def build_chain(
-    default_compartment: Callable[[int], str], context_of: Callable[[Envelope], Context] | None = None
+    default_compartment: Callable[[int], str],
+    context_of: Callable[[Envelope], Context] | None = None,
+    program_of: Callable[[int], Program] | None = None,
 ) -> tuple[ChainStep, ...]:
     """All steps in front of the store, ready to be put into stage actors.
 
     Args:
         default_compartment: of a datamart, for accounts that name none.
         context_of: what the steps of an envelope may read beside the activity; nothing is known of anybody when None.
+        program_of: the steps of a datamart as they are defined now; nothing is defined anywhere when None.
     """
-    nothing = NothingKnown()
+    nothing, undefined = NothingKnown(), build_program(NOTHING)
     context_for = context_of or (lambda envelope: nothing)
+
+    def program_for(envelope: Envelope) -> Program:
+        if envelope.program is None:
+            envelope.program = program_of(envelope.closed.datamart) if program_of else undefined
+        return envelope.program
 
     def make(envelope: Envelope) -> Verdict:
         closed = envelope.closed
+        program_for(envelope)
         activity = create.create(closed, default_compartment(closed.datamart))
         return _expected(app_events.app_events(closed, activity, context_for(envelope)), envelope)
 
@@ -62,14 +80,15 @@ def build_chain(
         envelope.effects = app_events.moved(envelope.closed, context)
         context.expect(envelope.effects)
 
-    def step(function: SyncStep) -> Callable[[Envelope], Verdict]:
+    def step(name: str) -> Callable[[Envelope], Verdict]:
         def run(envelope: Envelope) -> Verdict:
             activity = envelope.activity
             if activity is None:
                 raise TypeError("an envelope reached a step before `create`")
-            if skips_processing(envelope):
+            stage = program_for(envelope).steps[name]
+            if stage is keep or skips_processing(envelope):
                 return Keep(activity)
-            return _expected(function(envelope.closed, activity, context_for(envelope)), envelope)
+            return _expected(stage(envelope.closed, activity, context_for(envelope)), envelope)
 
         return run
 
@@ -78,7 +97,7 @@ def build_chain(
             context_for(envelope).expect(verdict.effects)
         return verdict
 
-    return (ChainStep(create.NAME, make, merge), *(ChainStep(name, step(function)) for name, function in STEPS))
+    return (ChainStep(create.NAME, make, merge), *(ChainStep(name, step(name)) for name, _ in BUILDERS))
 
 
 def skips_processing(envelope: Envelope) -> bool:

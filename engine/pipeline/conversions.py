@@ -3,13 +3,12 @@
 A datamart without active query goals: the activity goes on as it is. Conversions sent by a pixel skip this step.
 """
 
-from engine.model.activity import Activity
-from engine.pipeline.stage import Context, Keep, Verdict
-from engine.session.closed import Closed
+from engine.definitions.defined import Defined
+from engine.pipeline.stage import Stage, keep
 
 NAME = "conversions"
 
 
-def conversions(closed: Closed, activity: Activity, context: Context) -> Verdict:
-    """Append a `$conversion` event for each goal that is met."""
-    return Keep(activity)
+def build(defined: Defined) -> Stage:
+    """The step of a datamart."""
+    return keep

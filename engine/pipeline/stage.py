@@ -1,10 +1,11 @@
 """What travels down the chain, and the one signature of its steps (house: The signatures that carry the design)."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Protocol
 
 from msgspec import Struct
 
+from engine.definitions.defined import Defined
 from engine.model.activity import Activity
 from engine.model.fact import FactKind
 from engine.session.closed import Closed
@@ -38,6 +39,75 @@ class KeepFact(Effect, frozen=True):
 
 FactKey = tuple[int, bytes, FactKind]
 """Datamart, user point and kind of a fact."""
+
+
+class KeepHistory(Effect, frozen=True):
+    """A row that is only ever added: a choice that was made, for audits. The same one again changes nothing.
+
+    Attributes:
+        kind: of which kind of fact it is the history.
+        at_ms: when it was so.
+        id: 16 bytes that tell it from others of the same time.
+        value: encoded, as its kind of fact says.
+    """
+
+    datamart: int
+    user_point: bytes
+    kind: FactKind
+    at_ms: int
+    id: bytes
+    value: bytes
+
+
+class StoreBeside(Effect, frozen=True):
+    """Another activity of the person, which is stored beside the one on its way, past the steps (decision 31)."""
+
+    datamart: int
+    user_point: bytes
+    activity: Activity
+
+
+class SetTimer(Effect, frozen=True):
+    """A scenario goes on at this time; with `due_ms` None it does not.
+
+    Attributes:
+        scenario: id of the automation.
+        due_ms: engine time.
+        was_due_ms: when it was to go on before; None where it was not.
+    """
+
+    datamart: int
+    user_point: bytes
+    scenario: str
+    due_ms: int | None
+    was_due_ms: int | None = None
+
+
+class Send(Effect, frozen=True):
+    """A request that leaves from the outbox once this is committed (decision 32).
+
+    Attributes:
+        destination: id of it.
+        id: 16 bytes: the idempotency key. The same one again is the same request.
+        due_ms: not before this, wall clock.
+        path: behind the destination's address.
+        body: JSON.
+    """
+
+    datamart: int
+    destination: str
+    id: bytes
+    due_ms: int
+    path: str
+    body: bytes
+
+
+class CountUp(Effect, frozen=True):
+    """A counter of the datamart goes up, such as a goal's."""
+
+    datamart: int
+    name: str
+    amount: int = 1
 
 
 class Verdict(Struct, frozen=True, tag=True):
@@ -75,6 +145,7 @@ class Envelope(Struct):
         verdict: None while the activity is on its way to being stored, else why it is not.
         stage: the step that gave the verdict.
         context: what its steps were shown so far; None before they asked.
+        program: the steps as they were defined when it entered the chain: a change takes effect for the next one.
     """
 
     closed: Closed
@@ -83,6 +154,7 @@ class Envelope(Struct):
     verdict: Drop | Dead | None = None
     stage: str = ""
     context: "Context | None" = None
+    program: "Program | None" = None
 
 
 class Context(Protocol):
@@ -91,7 +163,12 @@ class Context(Protocol):
     What is ahead may still be dropped, or die, and its effects with it. So a context remembers what it has shown, and
     is asked at the chain's end whether that holds; where it does not, the activity goes through the steps once more.
     Two activities of a user in flight thus become what they would have become one after the other.
+
+    Attributes:
+        now_ms: engine time when its steps began; the same for all of them, however often they look.
     """
+
+    now_ms: int
 
     def read(self, kind: FactKind, user_point: bytes | None = None) -> bytes | None:
         """What is known, or None.
@@ -112,7 +189,14 @@ class Context(Protocol):
 
 
 class NothingKnown:
-    """A context where nothing is known of anybody."""
+    """A context where nothing is known of anybody.
+
+    Args:
+        now_ms: engine time.
+    """
+
+    def __init__(self, now_ms: int = 0) -> None:
+        self.now_ms = now_ms
 
     def read(self, kind: FactKind, user_point: bytes | None = None) -> bytes | None:
         """As `Context.read`."""
@@ -127,9 +211,11 @@ class NothingKnown:
 
 
 class Stage(Protocol):
-    """A step that waits for nothing."""
+    """A step that waits for nothing, made from the definitions of a datamart.
 
-    name: str
+    Each step module has a `build(defined) -> Stage`, which compiles all that can be compiled and raises `CallerError`
+    with the path of the fault in what is declared; `keep` where nothing is defined for the step.
+    """
 
     def __call__(self, closed: Closed, activity: Activity, context: Context) -> Verdict:
         """Decide about one activity. An exception makes it a dead letter with the reason `stage_error`."""
@@ -139,8 +225,23 @@ class Stage(Protocol):
 class AsyncStage(Protocol):
     """A step that waits for something outside; calls overlap, results leave in order per user point."""
 
-    name: str
-
     async def __call__(self, closed: Closed, activity: Activity, context: Context) -> Verdict:
         """Decide about one activity."""
         ...
+
+
+def keep(closed: Closed, activity: Activity, context: Context) -> Verdict:
+    """The step of a datamart in which nothing is defined for it."""
+    return Keep(activity)
+
+
+class Program(Struct, frozen=True):
+    """The steps of a datamart, made from one version of its definitions.
+
+    Attributes:
+        defined: what they were made from.
+        steps: by name, all between create and store.
+    """
+
+    defined: Defined
+    steps: Mapping[str, Stage]

@@ -6,20 +6,25 @@ purpose, aggregation and URL rules, and leave the activity.
 
 from msgspec import structs
 
+from engine.definitions.defined import Defined
 from engine.model.activity import Activity
 from engine.model.event import PAGE_VIEW
-from engine.pipeline.stage import Context, Keep, Verdict
+from engine.pipeline.stage import Context, Keep, Stage, Verdict
 from engine.session.closed import Closed
 
 NAME = "user_choices"
 
 
-def user_choices(closed: Closed, activity: Activity, context: Context) -> Verdict:
-    """Decide whether the activity may be kept, then take its page views out.
+def build(defined: Defined) -> Stage:
+    """The step of a datamart: whether an activity may be kept, then its page views leave it.
 
     A visit without events left is stored all the same (decision 35).
     """
-    return Keep(without_page_views(activity))
+
+    def user_choices(closed: Closed, activity: Activity, context: Context) -> Verdict:
+        return Keep(without_page_views(activity))
+
+    return user_choices
 
 
 def without_page_views(activity: Activity) -> Activity:

@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 
 from msgspec import Meta, Struct
 
-from engine.settings.types import MIB, Address, Bytes, HostName, Number, Port, Seconds
+from engine.model.types import MIB, Address, Bytes, HostName, Number, Port, Seconds
 
 Path = Annotated[str, Meta(max_length=4096)]
 PerSecond = Annotated[float, Meta(ge=0, le=10_000_000)]

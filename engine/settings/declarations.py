@@ -6,7 +6,7 @@ from msgspec import Meta, Struct, field, structs
 
 from engine.model.channel import UUID_PATTERN, ChannelKind, canonical_uuid, channel_key
 from engine.model.limits import MAX_DATAMART
-from engine.settings.types import (
+from engine.model.types import (
     ActivityChars,
     GapMs,
     GraceMs,

@@ -5,7 +5,7 @@ from typing import Annotated, Final, Literal
 from msgspec import Meta, Struct
 
 from engine.model.channel import ChannelSettings
-from engine.settings.types import (
+from engine.model.types import (
     DAY_MS,
     GIB,
     HOUR_MS,

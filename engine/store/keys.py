@@ -5,6 +5,9 @@
     journal      sequence u64
     user point   datamart u32 | user point 16        (also the key of a fold state)
     fact         datamart u32 | user point 16 | kind 1
+    history      datamart u32 | user point 16 | kind 1 | at u64 | id 16
+    timer        due u64 | datamart u32 | user point 16 | scenario
+    outbox       datamart u32 | destination 8 | due u64 | id 16
     identifier   datamart u32 | kind 1 | hash 16
     seen         datamart u32 | kind 1 | hash 16
     dead letter  datamart u32 | at u64 | number u64
@@ -46,6 +49,8 @@ _USER_POINT = struct.Struct(">I16s")
 _HASHED = struct.Struct(">I17s")
 _SEEN = struct.Struct(">IB16s")
 _DEAD_LETTER = struct.Struct(">IQQ")
+_TIMER = struct.Struct(">QI16s")
+_OUTBOX = struct.Struct(">I8sQ16s")
 _BUCKET = struct.Struct(">IBQ")
 _EXPIRY = struct.Struct(">QB")
 
@@ -200,6 +205,64 @@ state_key = user_point_key
 def fact_key(datamart: int, user_point: bytes, kind: FactKind) -> bytes:
     """The key of what is known of a user point, 21 bytes: all of one user point lies together."""
     return user_point_key(datamart, user_point) + bytes((kind,))
+
+
+def history_key(datamart: int, user_point: bytes, kind: FactKind, at_ms: int, row: bytes) -> bytes:
+    """The key of what was so of a user point at a time, 45 bytes; `row` is 16 bytes that tell it from others."""
+    _check_time(at_ms)
+    _check_id("history row", row)
+    return fact_key(datamart, user_point, kind) + _NUMBER.pack(at_ms) + row
+
+
+class TimerKey(NamedTuple):
+    """The parts of a timer's key: when which scenario goes on for whom."""
+
+    due_ms: int
+    datamart: int
+    user_point: bytes
+    scenario: str
+
+
+def timer_key(due_ms: int, datamart: int, user_point: bytes, scenario: str) -> bytes:
+    """The key of a timer: all of them lie in the order in which they are due."""
+    _check_time(due_ms)
+    _check_datamart(datamart)
+    _check_id("user point", user_point)
+    return _TIMER.pack(due_ms, datamart, user_point) + scenario.encode()
+
+
+def split_timer_key(key: bytes) -> TimerKey:
+    """The parts of a key that `timer_key` made."""
+    due_ms, datamart, user_point = _TIMER.unpack_from(key)
+    return TimerKey(due_ms, datamart, user_point, key[_TIMER.size :].decode())
+
+
+class OutboxKey(NamedTuple):
+    """The parts of an outbox row's key; of its destination, the hash of its id."""
+
+    datamart: int
+    destination: bytes
+    due_ms: int
+    id: bytes
+
+
+def outbox_prefix(datamart: int, destination: str) -> bytes:
+    """What the keys of all requests to a destination begin with, 12 bytes."""
+    _check_datamart(datamart)
+    return _DATAMART.pack(datamart) + hashlib.sha256(destination.encode()).digest()[:8]
+
+
+def outbox_key(datamart: int, destination: str, due_ms: int, request: bytes) -> bytes:
+    """The key of a request that waits in the outbox, 36 bytes: those to one destination lie in the order in which they
+    are due. `request` is the 16 bytes of its id."""
+    _check_time(due_ms)
+    _check_id("request", request)
+    return outbox_prefix(datamart, destination) + _NUMBER.pack(due_ms) + request
+
+
+def split_outbox_key(key: bytes) -> OutboxKey:
+    """The parts of a key that `outbox_key` made."""
+    return OutboxKey._make(_OUTBOX.unpack(key))
 
 
 def identifier_key(datamart: int, identifier: bytes) -> bytes:

@@ -131,6 +131,26 @@ class DeadLetter(Struct, frozen=True, array_like=True):
     sequences: tuple[int, ...] = ()
 
 
+class OutboxRow(Struct, frozen=True, array_like=True, gc=False):
+    """A request that waits to be sent (decision 32).
+
+    Attributes:
+        destination: id of it.
+        path: behind the destination's address.
+        body: as it is sent.
+        first_due_ms: when it was due for the first time: from then on it is tried for so long.
+        attempts: how often it was tried.
+        last_error: why the last one failed, or "".
+    """
+
+    destination: str
+    path: str
+    body: bytes
+    first_due_ms: int
+    attempts: int = 0
+    last_error: str = ""
+
+
 class _Codec(Generic[T]):
     """Format byte and msgpack of one kind of row."""
 
@@ -158,6 +178,7 @@ _user_points = _Codec(UserPointRow)
 _identifiers = _Codec(IdentifierRow)
 _seen = _Codec(SeenRow)
 _dead_letters = _Codec(DeadLetter)
+_outbox = _Codec(OutboxRow)
 
 encode_user_point = _user_points.encode
 decode_user_point = _user_points.decode
@@ -167,6 +188,8 @@ encode_seen = _seen.encode
 decode_seen = _seen.decode
 encode_dead_letter = _dead_letters.encode
 decode_dead_letter = _dead_letters.decode
+encode_outbox = _outbox.encode
+decode_outbox = _outbox.decode
 
 
 def encode_activity(value: bytes, expires_ms: int | None) -> bytes:

@@ -33,6 +33,9 @@ class Db(StrEnum):
     COUNTERS = "counters"
     DEFINITIONS = "definitions"
     FACTS = "facts"
+    HISTORY = "history"
+    TIMERS = "timers"
+    OUTBOX = "outbox"
 
 
 class Operation(Struct, frozen=True, gc=False):

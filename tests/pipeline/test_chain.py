@@ -9,7 +9,7 @@ from engine.errors import CallerError
 from engine.model.channel import ChannelSettings
 from engine.model.record import RecordKind
 from engine.pipeline import chain
-from engine.pipeline.chain import STEPS, STORE, build_chain, skips_processing
+from engine.pipeline.chain import BUILDERS, STORE, build_chain, skips_processing
 from engine.pipeline.stage import Drop, Envelope, Keep
 from engine.pipeline.user_choices import without_page_views
 from engine.session.closed import Closed, CloseReason, Source
@@ -87,7 +87,7 @@ def test_what_skips_processing_is_created_and_stored_and_nothing_in_between(monk
     def refuse(closed, activity, context):
         return Drop("refused")
 
-    monkeypatch.setattr(chain, "STEPS", tuple((name, refuse) for name, _ in STEPS))
+    monkeypatch.setattr(chain, "BUILDERS", tuple((name, lambda defined: refuse) for name, _ in BUILDERS))
     steps = build_chain(lambda datamart: "1")
     skipping = touch("$page_view", process=False)
     assert skips_processing(skipping)
@@ -108,9 +108,9 @@ def test_steps_are_told_what_they_may_read():
 
     chain_of = build_chain(lambda datamart: "1", lambda envelope: context)
     assert len(chain_of) == 6
-    steps = tuple((name, look) for name, _ in STEPS)
+    steps = tuple((name, lambda defined: look) for name, _ in BUILDERS)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(chain, "STEPS", steps)
+        patch.setattr(chain, "BUILDERS", steps)
         through(session("buy"), build_chain(lambda datamart: "1", lambda envelope: context))
     assert seen == [context] * 5
 

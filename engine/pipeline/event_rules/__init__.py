@@ -3,13 +3,12 @@
 One module a rule type lives beside this one. A channel and datamart without rules: the activity goes on as it is.
 """
 
-from engine.model.activity import Activity
-from engine.pipeline.stage import Context, Keep, Verdict
-from engine.session.closed import Closed
+from engine.definitions.defined import Defined
+from engine.pipeline.stage import Stage, keep
 
 NAME = "event_rules"
 
 
-def event_rules(closed: Closed, activity: Activity, context: Context) -> Verdict:
-    """Apply the rules of the datamart, then those of the channel, in creation order."""
-    return Keep(activity)
+def build(defined: Defined) -> Stage:
+    """The step of a datamart."""
+    return keep

@@ -1,4 +1,4 @@
-"""Types of the settings' keys: each carries its range."""
+"""Types of declared values: each carries its range. Settings and definitions are made of them."""
 
 from typing import Annotated, Final
 

@@ -1,0 +1,35 @@
+"""Catalogs: the items and categories of a datamart by their addresses (decision 26)."""
+
+from typing import Any
+
+from msgspec import Struct, field
+
+from engine.model.types import Id
+
+
+class Product(Struct, frozen=True, kw_only=True):
+    """An item; `categories` from the widest to the narrowest. `extra` goes into `$items` as it is."""
+
+    id: str
+    url: str
+    name: str = ""
+    categories: tuple[str, ...] = ()
+    brand: str = ""
+    price: float | None = None
+    ean: str = ""
+    extra: dict[str, Any] = field(default_factory=dict)
+
+
+class Category(Struct, frozen=True, kw_only=True):
+    """A page that lists items."""
+
+    id: str
+    url: str
+
+
+class Catalog(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Products and categories."""
+
+    id: Id
+    products: tuple[Product, ...] = field(default=(), name="product")
+    categories: tuple[Category, ...] = field(default=(), name="category")

@@ -1,0 +1,49 @@
+"""All that is defined in one datamart beside its channels' session rules: what the steps of the chain are made from."""
+
+from collections.abc import Mapping
+from typing import Final
+
+from msgspec import Struct, field
+
+from engine.definitions.declared.analyzers import Analyzer
+from engine.definitions.declared.automations import Automation
+from engine.definitions.declared.campaigns import Campaign
+from engine.definitions.declared.catalogs import Catalog
+from engine.definitions.declared.destinations import Destination
+from engine.definitions.declared.event_rules import EventRule
+from engine.definitions.declared.goals import Goal, NamedQuery
+from engine.definitions.declared.processings import Processing
+from engine.definitions.declared.segments import Segment
+
+
+class Defined(Struct, frozen=True, kw_only=True):
+    """One version of it; never changed, a change is the next version.
+
+    Attributes:
+        datamart: whose.
+        version: rises with each change.
+        default_compartment: of accounts that name none (decision 1).
+        event_rules: in the order of creation; those without a channel run first (decision 22).
+        analyzers_of, processings_of: by channel key, the ids of the analyzers attached to it, in their order, and of
+            the processings it is subject to.
+    """
+
+    datamart: int
+    version: int = 0
+    default_compartment: str = "1"
+    catalogs: tuple[Catalog, ...] = ()
+    campaigns: tuple[Campaign, ...] = ()
+    event_rules: tuple[EventRule, ...] = ()
+    analyzers: tuple[Analyzer, ...] = ()
+    queries: tuple[NamedQuery, ...] = ()
+    goals: tuple[Goal, ...] = ()
+    automations: tuple[Automation, ...] = ()
+    segments: tuple[Segment, ...] = ()
+    processings: tuple[Processing, ...] = ()
+    destinations: tuple[Destination, ...] = ()
+    analyzers_of: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    processings_of: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+
+
+NOTHING: Final = Defined(datamart=0)
+"""What a datamart without definitions has."""
