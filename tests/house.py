@@ -75,7 +75,7 @@ TABLE: dict[str, Row] = {
 }
 MAY_BUILD_CLOCKS = ("engine", "engine.engine", "engine.reader", "engine.clock")
 # Of the modules of engine.pipeline, all may import the first and the second may import all; any other is a step.
-PIPELINE_SHARED, PIPELINE_CHAIN = ("stage",), "chain"
+PIPELINE_SHARED, PIPELINE_CHAIN = ("stage", "documents"), "chain"
 
 
 @dataclass(frozen=True)

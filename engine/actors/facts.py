@@ -9,7 +9,7 @@ from bisect import insort
 from collections.abc import Callable, Iterable, Sequence
 
 from engine.model.fact import FactKind
-from engine.pipeline.stage import Context, Effect, Envelope, FactKey, KeepFact
+from engine.pipeline.stage import Context, Effect, Envelope, FactKey, KeepFact, Note
 from engine.store.keys import fact_key
 from engine.store.port import Db, Store
 
@@ -69,13 +69,14 @@ class Facts:
 class _Shown:
     """The context of one envelope: what it was shown, and what it changes."""
 
-    __slots__ = ("_facts", "_seen", "changes", "envelope", "now_ms", "place")
+    __slots__ = ("_facts", "_seen", "changes", "envelope", "notes", "now_ms", "place")
 
     def __init__(self, facts: Facts, envelope: Envelope, place: int, now_ms: int) -> None:
         self._facts = facts
         self.envelope = envelope
         self.place = place
         self.now_ms = now_ms
+        self.notes: list[Note] | None = None
         # Tuples: nearly always empty, and an empty one takes no memory.
         self.changes: tuple[FactKey, ...] = ()
         self._seen: tuple[tuple[FactKey, bytes | None], ...] = ()

@@ -11,8 +11,8 @@ from typing import Final, NamedTuple
 
 from engine.definitions.defined import NOTHING, Defined
 from engine.pipeline import analyzers, app_events, automations, conversions, create, event_rules, user_choices
-from engine.pipeline.stage import Context, Drop, Envelope, Keep, NothingKnown, Program, Stage, Verdict, keep
-from engine.session.closed import Source
+from engine.pipeline.stage import Context, Drop, Effect, Envelope, Keep, NothingKnown, Program, Stage, Verdict, keep
+from engine.session.closed import Closed, Source
 
 BUILDERS: Final[tuple[tuple[str, Callable[[Defined], Stage]], ...]] = (
     (event_rules.NAME, event_rules.build),
@@ -22,6 +22,9 @@ BUILDERS: Final[tuple[tuple[str, Callable[[Defined], Stage]], ...]] = (
     (user_choices.NAME, user_choices.build),
 )
 """The steps between create and store, in order, each with what makes it."""
+
+MERGES: Final[tuple[Callable[[Closed, Context], tuple[Effect, ...]], ...]] = (app_events.moved,)
+"""What a merge does to what is known of two people, one function a kind of fact."""
 
 STORE = "store"
 
@@ -77,7 +80,7 @@ def build_chain(
 
     def merge(envelope: Envelope) -> None:
         context = context_for(envelope)
-        envelope.effects = app_events.moved(envelope.closed, context)
+        envelope.effects = tuple(effect for moved in MERGES for effect in moved(envelope.closed, context))
         context.expect(envelope.effects)
 
     def step(name: str) -> Callable[[Envelope], Verdict]:

@@ -157,6 +157,20 @@ class Envelope(Struct):
     program: "Program | None" = None
 
 
+class Note(Struct, frozen=True):
+    """What a step did, for whoever asked for an explanation.
+
+    Attributes:
+        about: the definition it speaks of, such as `event_rule 3` or `goal checkout`.
+        outcome: one word: `matched`, `skipped`, `changed`, `failed`, `entered`, `refused` …
+        detail: why, in words.
+    """
+
+    about: str
+    outcome: str
+    detail: str = ""
+
+
 class Context(Protocol):
     """The user as the steps of one activity may see them: as of the effects ahead in the chain, stored yet or not.
 
@@ -166,9 +180,12 @@ class Context(Protocol):
 
     Attributes:
         now_ms: engine time when its steps began; the same for all of them, however often they look.
+        notes: where steps say what they did and why, when somebody asked for an explanation; None nearly always, and
+            then nobody takes the trouble.
     """
 
     now_ms: int
+    notes: "list[Note] | None"
 
     def read(self, kind: FactKind, user_point: bytes | None = None) -> bytes | None:
         """What is known, or None.
@@ -197,6 +214,7 @@ class NothingKnown:
 
     def __init__(self, now_ms: int = 0) -> None:
         self.now_ms = now_ms
+        self.notes: list[Note] | None = None
 
     def read(self, kind: FactKind, user_point: bytes | None = None) -> bytes | None:
         """As `Context.read`."""
