@@ -16,6 +16,7 @@ from engine.definitions.declared.datamarts import Declared
 from engine.definitions.difference import Change, Difference, FieldChange, MadeToken
 from engine.definitions.reading import definitions_reference
 from engine.definitions.registry import PublicToken
+from engine.definitions.shown import DefinitionVersion, Shown
 from engine.definitions.signing import SigningKey
 from engine.engine import open_engine
 from engine.errors import (
@@ -61,6 +62,7 @@ __all__ = [
     "Condition",
     "DeadLetter",
     "Declared",
+    "DefinitionVersion",
     "Difference",
     "Engine",
     "EventClock",
@@ -84,6 +86,7 @@ __all__ = [
     "SchemaTooNew",
     "Selector",
     "Settings",
+    "Shown",
     "SigningKey",
     "SojournError",
     "StoreBroken",

@@ -17,9 +17,10 @@ from engine.declaring import read_file
 from engine.definitions.declared.datamarts import Declared
 from engine.definitions.difference import Difference
 from engine.definitions.reading import Source, read_declared
+from engine.definitions.shown import DefinitionVersion, Shown, datamart_shown, version_shown, versions_shown
 from engine.errors import StoreMissing, Unavailable
 from engine.live import Definitions
-from engine.planning import Plan, load, plan
+from engine.planning import Plan, load, plan, versions_of
 from engine.settings import Settings
 from engine.store.environment import LmdbStore
 from engine.store.memory import MemoryStore
@@ -68,6 +69,24 @@ class Applier:
             self._in_line = self._writer.submit(operations, size_bytes, swap)
             await self._in_line.durable()
             return structs.replace(planned.difference, applied=True)
+
+    async def shown(self) -> Shown:
+        """As `Engine.definitions`."""
+        async with self._one:
+            stored = await trio.to_thread.run_sync(load, self._store)
+            holds = self._definitions.holding
+        registry = holds.registry
+        open_ones = [one for one in registry.datamarts() if registry.accepts(one.id)]
+        return Shown(
+            tuple(datamart_shown(one, registry.channels(one.id), holds.applied.get(one.id)) for one in open_ones),
+            tuple(versions_shown(stored.heads.values(), stored.kept)),
+            tuple(one for rows in holds.aside.values() for one in rows),
+        )
+
+    async def versions(self, datamart: int, kind: str, name: str) -> list[DefinitionVersion]:
+        """As `Engine.definition_versions`."""
+        found = await trio.to_thread.run_sync(versions_of, self._store, (datamart, kind, name))
+        return [version_shown(one) for one in found]
 
     def _plan(self, read: Callable[[], Declared]) -> Plan:
         declared = read()

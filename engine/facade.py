@@ -17,6 +17,7 @@ from engine.definitions.access import Access
 from engine.definitions.difference import Difference
 from engine.definitions.reading import Source
 from engine.definitions.registry import PublicToken
+from engine.definitions.shown import DefinitionVersion, Shown
 from engine.definitions.signing import SigningKey
 from engine.errors import Overloaded, SojournError, Unavailable
 from engine.live import Definitions
@@ -47,7 +48,7 @@ READ_TRIES = 5
 
 
 class Readiness(Struct, frozen=True):
-    """Whether events are taken now, and if not, why."""
+    """Whether events are taken now, and if not, why; a reason beside `ready` is of something else that is wrong."""
 
     ready: bool
     reason: str | None = None
@@ -306,13 +307,27 @@ class Engine:
         """
         return await self._applier.apply_file()
 
-    def authorize(self, token: str, *, scope: str, datamart: int) -> Access | None:
+    async def definitions(self) -> Shown:
+        """What is defined now, and in which versions; secrets masked."""
+        return await self._applier.shown()
+
+    async def definition_versions(self, datamart: int, kind: str, name: str) -> list[DefinitionVersion]:
+        """The versions of a definition, newest first: what it says now, and up to a hundred of what it said before.
+
+        Args:
+            datamart: whose.
+            kind: as a file calls it, such as `event_rule`.
+            name: its id; the key of a channel.
+        """
+        return await self._applier.versions(datamart, kind, name)
+
+    def authorize(self, token: str, *, scope: str, datamart: int | None) -> Access | None:
         """What a token may do, or None when it may not do this (decision 39).
 
         Args:
             token: as the sender gave it, without any scheme.
             scope: `collect`, `read` or `admin`.
-            datamart: on which.
+            datamart: on which; None is all of them.
         """
         return self._definitions.keyring.authorize(token, scope=scope, datamart=datamart)
 
@@ -366,7 +381,8 @@ class Engine:
             self._intake.check()
         except SojournError as error:
             return Readiness(False, str(error))
-        return Readiness(True)
+        aside = sum(map(len, self._definitions.holding.aside.values()))
+        return Readiness(True, f"{aside} definitions are set aside: the log tells which" if aside else None)
 
     @property
     def recovered(self) -> bool:

@@ -63,14 +63,8 @@ TABLE: dict[str, Row] = {
         name: Row(rooms=("engine.*",), libraries=("trio", *VALUE_TYPES))
         for name in (
             *("engine.facade", "engine.gauges", "engine.reader", "engine.selector", "engine.start"),
-            *(
-                "engine.applying",
-                "engine.declared",
-                "engine.declaring",
-                "engine.live",
-                "engine.planning",
-                "engine.programs",
-            ),
+            *("engine.applying", "engine.declared", "engine.declaring", "engine.live"),
+            *("engine.planning", "engine.programs"),
         )
     },
     "engine.engine": Row(rooms=("engine.*",), libraries=("trio", *VALUE_TYPES)),

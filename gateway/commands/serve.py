@@ -27,6 +27,9 @@ def serve(
     config: Config = None,
     collect: Annotated[Address, Parameter(help="Where events come in.")] = None,
     api: Annotated[Address, Parameter(help="Where activities are read; health and metrics.")] = None,
+    definitions: Annotated[
+        Path | None, Parameter(metavar="FILE", help="A TOML file of definitions, applied now and at SIGHUP.")
+    ] = None,
     json: Annotated[Json, Parameter(help="Print one line of JSON when ready.")] = False,
 ) -> int:
     """Take events over HTTP, store activities, and answer questions about them.
@@ -37,18 +40,24 @@ def serve(
     With --json one line is printed when both addresses answer: {"collect": "http://…", "api": "http://…"}, and
     the tokens with it when they are new.
 
+    With --definitions what the file declares is applied before anything is accepted, and once more at SIGHUP; the log
+    says what was different, or why it was refused. At the start a file that is refused ends the command.
+
     SIGTERM or Ctrl-C stops: requests in flight finish, the engine drains; a second one hurries.
 
     **Examples**
 
         sojourn serve --data ./data
         sojourn serve --data /var/lib/sojourn --config sojourn.toml --collect 0.0.0.0:8080
+        sojourn serve --data ./data --definitions shop.toml
         SOJOURN_ADMIN_TOKEN=… sojourn serve --data ./data --collect 127.0.0.1:0 --api 127.0.0.1:0 --json
     """
     overrides: dict[str, object] = {"storage.data_dir": str(data)}
     for plane, address in (("collect", collect), ("api", api)):
         if address is not None:
             overrides[f"{plane}.host"], overrides[f"{plane}.port"] = host_and_port(address)
+    if definitions is not None:
+        overrides["definitions.file"] = str(definitions)
     settings = load_settings(config, os.environ, overrides)
     configure_logging(settings.log.format, settings.log.level)
     return trio.run(run, settings, _say_json if json else partial(_say, data))
