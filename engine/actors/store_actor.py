@@ -157,7 +157,9 @@ class StoreActor:
         def committed() -> None:
             self._settled(group)
 
-        ticket = await self._writer.submit_when_possible(operations, size_bytes + 64 * len(operations), committed)
+        ticket = await self._writer.submit_when_possible(
+            operations, size_bytes + 64 * len(operations), committed, is_checked=True
+        )
         del self._taken[: len(group)]
         # Not cut short by a full store: the batch stays in line, and this actor behind it.
         await ticket.settled()
