@@ -62,7 +62,7 @@ TABLE: dict[str, Row] = {
     **{
         name: Row(rooms=("engine.*",), libraries=("trio", *VALUE_TYPES))
         for name in (
-            *("engine.facade", "engine.gauges", "engine.reader", "engine.selector", "engine.start"),
+            *("engine.facade", "engine.gauges", "engine.known", "engine.reader", "engine.selector", "engine.start"),
             *(
                 "engine.applying",
                 "engine.declared",

@@ -340,7 +340,7 @@ class Program(Struct, frozen=True):
 
     Attributes:
         defined: what they were made from.
-        steps: by name, all between create and store.
+        steps: by name, all between create and store, and what `create` itself does by definitions.
     """
 
     defined: Defined
