@@ -11,6 +11,8 @@ from engine.actors.examine import Rules
 from engine.clock import Clock
 from engine.definitions.access import Keyring, first_token
 from engine.definitions.datamart import Compartment, Datamart
+from engine.definitions.declared.destinations import Destination
+from engine.definitions.defined import NOTHING, Defined
 from engine.definitions.registry import Registry, settle
 from engine.definitions.rows import (
     CHANNEL_PREFIX,
@@ -52,6 +54,14 @@ class Definitions(Struct, frozen=True):
     def default_compartment(self, datamart: int) -> str:
         """The compartment of accounts that name none; also of a datamart that has been removed."""
         return self.registry.default_compartment(datamart)
+
+    def defined(self, datamart: int) -> Defined:
+        """What is declared for the steps and the outbox of a datamart now."""
+        return NOTHING
+
+    def destination(self, datamart: int, destination: str) -> Destination | None:
+        """Where the outbox sends to; None where it is not declared."""
+        return next((one for one in self.defined(datamart).destinations if one.id == destination), None)
 
 
 def rules_of(definitions: Definitions, settings: Settings) -> Callable[[int], Rules | None]:

@@ -8,6 +8,7 @@ from engine.model.channel import ChannelSettings
 from engine.model.identity_rules import IdentityRules
 from engine.settings.collect import CollectSettings, RateSettings, VisitorSettings
 from engine.settings.declarations import ChannelDeclaration, DatamartSettings
+from engine.settings.outbox import OutboxSettings
 from engine.settings.sections import (
     ActorsSettings,
     ApiSettings,
@@ -31,6 +32,7 @@ class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     api: ApiSettings = ApiSettings()
     log: LogSettings = LogSettings()
     actors: ActorsSettings = ActorsSettings()
+    outbox: OutboxSettings = OutboxSettings()
     datamarts: tuple[DatamartSettings, ...] = field(
         default=(DatamartSettings(id=1, channels=(ChannelDeclaration(id="1"),)),), name="datamart"
     )
