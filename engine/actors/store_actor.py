@@ -46,13 +46,14 @@ class Settler:
         closed = envelope.closed
         now_ms = self._wall_ms()
         found: list[Operation] = []
+        effects = _written(envelope, now_ms)
         if envelope.verdict is not None:
             found += self._refuse(envelope, envelope.verdict, now_ms)
-            found += written(envelope.effects, now_ms)
+            found += effects
         elif envelope.activity is not None:
-            found.append(self._store(closed, envelope.activity, written(envelope.effects, now_ms), now_ms))
+            found.append(self._store(closed, envelope.activity, effects, now_ms))
         else:
-            found += written(envelope.effects, now_ms)
+            found += effects
         counts = _closing_counts(closed)
         if counts:
             found.append(Count(closed.datamart, counts, now_ms))
@@ -97,6 +98,13 @@ def _weights(closed: Closed) -> tuple[int, ...] | None:
     weights = {member.sequence: member.weight for member in closed.members}
     found = tuple([weights[sequence] for sequence in closed.sequences if sequence in weights])
     return found if len(found) == len(closed.sequences) else None
+
+
+def _written(envelope: Envelope, now_ms: int) -> tuple[Operation, ...]:
+    if not envelope.effects:
+        return ()
+    closed = envelope.closed
+    return written(envelope.effects, now_ms, user_point=closed.user_point, sequence=max(closed.sequences, default=0))
 
 
 def _closing_counts(closed: Closed) -> tuple[tuple[str, int], ...]:

@@ -14,6 +14,7 @@ from msgspec import structs
 from engine.definitions.defined import NOTHING, Defined
 from engine.model.activity import Activity
 from engine.model.fact import FactKind
+from engine.model.identifiers import Identifier
 from engine.pipeline import (
     analyzers,
     app_events,
@@ -98,7 +99,7 @@ class _Behind:
         """As `Context.holds`."""
         return self._context.holds()
 
-    def meet(self, closed: Closed, identifiers: Sequence[Identifier]) -> Met:
+    def meet(self, closed: Closed, identifiers: Sequence[Identifier]) -> Closed:
         """As `Context.meet`."""
         return self._context.meet(closed, identifiers)
 
