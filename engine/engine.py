@@ -1,6 +1,6 @@
 """The composition root: `open_engine()` puts the rooms together, in nurseries whose nesting is the drain order.
 
-    store ⊃ writer ⊃ stages ⊃ user actors ⊃ recovery, reaper, janitor ⊃ the program
+    store ⊃ writer ⊃ outbox ⊃ stages ⊃ user actors ⊃ recovery, reaper, janitor ⊃ the program
 
 Leaving the block stops from the inside out: refuse new work, stop the timers, let the actors hand over, let the chain
 run empty, commit, sync, close. Each step has a budget; what is not through stays in the journal, where the next start
@@ -19,6 +19,7 @@ from engine.actors.gather import Gatherer
 from engine.actors.identities import Identities
 from engine.actors.intake import Intake
 from engine.actors.janitor import sweep
+from engine.actors.outbox.service import Outbox
 from engine.actors.reaper import reap
 from engine.actors.receipt import Receipt
 from engine.actors.recovery import Recovery
@@ -119,10 +120,20 @@ async def _assembled(settings: Settings, clock: Clock, store: Store, pauses: GcP
     if isinstance(store, LmdbStore):
         store.on_placed = writer.placed
     facts = Facts(store, arrivals.now_ms)
-    settling = Settling(reader.in_journal, facts)
+    outbox = Outbox(
+        store=store,
+        writer=writer,
+        clock=clock,
+        settings=settings.outbox,
+        dead_letter_ms=settings.storage.dead_letter_days * MS_PER_DAY,
+        destination_of=definitions.destination,
+        report=_report,
+    )
+    settling = Settling(reader.in_journal, facts, outbox)
     actors = settings.actors
     async with trio.open_nursery() as outer:
         outer.start_soon(_permanent(settings, "writer", writer.run), name="writer")
+        outer.start_soon(_permanent(settings, "outbox", outbox.run), name="outbox")
         async with trio.open_nursery() as stages:
             entrance, chain = _start_chain(settings, clock, definitions, facts, writer, settling, stages)
             async with trio.open_nursery() as users:
@@ -151,6 +162,7 @@ async def _assembled(settings: Settings, clock: Clock, store: Store, pauses: GcP
                         chain=chain,
                         pauses=pauses,
                         definitions=definitions,
+                        outbox=outbox,
                     ).read,
                     read_threads=settings.api.reader_threads,
                 )
@@ -161,10 +173,12 @@ async def _assembled(settings: Settings, clock: Clock, store: Store, pauses: GcP
                     yield engine
                     gatherer.flush()
                     intake.closing = True
+                    outbox.close()
                     services.cancel_scope.cancel(reason="the engine stops")
                 users.cancel_scope.deadline = stages.cancel_scope.deadline = trio.current_time() + actors.drain_chain_s
                 await router.close()
             await entrance.aclose()
+        await outbox.ended.wait()
         writer.close()
         outer.cancel_scope.deadline = trio.current_time() + actors.drain_store_s
     engine.drained = not any(nursery.cancel_scope.cancelled_caught for nursery in (users, stages, outer))

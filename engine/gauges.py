@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 
 from engine.actors.intake import Intake
+from engine.actors.outbox.service import Outbox
 from engine.actors.recovery import Recovery
 from engine.actors.router import Router
 from engine.actors.stage_actor import StageActor
@@ -35,6 +36,7 @@ class Gauges:
         chain: Sequence[StageActor],
         pauses: GcPauses,
         definitions: Definitions,
+        outbox: Outbox,
     ) -> None:
         self._limits = limits
         self._store = store
@@ -46,6 +48,7 @@ class Gauges:
         self._chain = chain
         self._pauses = pauses
         self._definitions = definitions
+        self._outbox = outbox
 
     def read(self) -> Mapping[str, float]:
         """All gauges by name; a bound is named like its number with `_max` behind it."""
@@ -85,6 +88,7 @@ class Gauges:
             "gc_pause_max_ms": self._pauses.max_ms,
         }
         found |= {f"store_rows_{name}": rows for name, rows in store.entries.items()}
+        found |= self._outbox.gauges()
         for stage in self._chain:
             counts = stage.statistics()
             found |= {

@@ -11,6 +11,7 @@ from msgspec import Struct, field
 
 from engine.actors.examine import Rules
 from engine.definitions.access import ApiToken, Keyring
+from engine.definitions.declared.destinations import Destination
 from engine.definitions.defined import Defined
 from engine.definitions.registry import Registry
 from engine.model.channel import ChannelSettings
@@ -56,6 +57,11 @@ class Definitions(Struct):
         if found is None:  # Records of a datamart that nobody knows any more.
             found = self.programs[datamart] = build_program(Defined(datamart=datamart))
         return found
+
+    def destination(self, datamart: int, destination: str) -> Destination | None:
+        """Where the outbox sends to; None where it is not declared."""
+        declared = self.program_of(datamart).defined.destinations
+        return next((one for one in declared if one.id == destination), None)
 
     def swap(self, holding: Holding) -> None:
         """From now on this holds."""
