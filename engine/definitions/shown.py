@@ -7,9 +7,10 @@ from msgspec import Struct
 
 from engine.definitions.datamart import Datamart
 from engine.definitions.declared.datamarts import Channel, DatamartDefinition
+from engine.definitions.declared.schema import SchemaMapping
 from engine.definitions.difference import plain_values
 from engine.definitions.kept import Head, Kept, Key, in_use
-from engine.definitions.kinds import DEFINED, KINDS, masked
+from engine.definitions.kinds import DEFINED, KINDS, SCHEMA, masked
 from engine.definitions.restored import SetAside
 from engine.model.channel import ChannelSettings
 from engine.model.wire import decode, decoder
@@ -73,6 +74,8 @@ def datamart_shown(
             {"id": one.id, "name": one.name, "token": one.token} for one in datamart.compartments if not one.removed
         ],
     }
+    if applied is not None and applied.schema != SchemaMapping():
+        found[SCHEMA.name] = plain_values(SCHEMA, applied.schema)
     for kind in DEFINED:
         rows = getattr(applied, kind.field) if applied is not None else ()
         if rows:

@@ -66,20 +66,32 @@ def serve(
 def _say_json(engine: Engine, collect_url: str, api_url: str) -> None:
     line = {"collect": collect_url, "api": api_url}
     if engine.new_admin_token is not None:
-        line |= {"admin_token": engine.new_admin_token, "site_token": engine.site(1).token}
+        line |= {"admin_token": engine.new_admin_token}
+        line |= {"site_token": token} if (token := _site_token(engine)) else {}
     print_json(line)
 
 
 def _say(data: Path, engine: Engine, collect_url: str, api_url: str) -> None:
-    token = engine.site(1).token
-    lines = [
-        f"collect      {collect_url}",
-        f"api          {api_url}",
-        f"site token   {token}",
-    ]
+    token = _site_token(engine)
+    lines = [f"collect      {collect_url}", f"api          {api_url}"]
+    if token is not None:
+        lines.append(f"site token   {token}")
     if engine.new_admin_token is not None:
         lines.append(f"admin token  {engine.new_admin_token}   (this once: only its hash is kept)")
-    lines += [
+    lines += _first_steps(data, collect_url, token) if token is not None else [""]
+    print("\n".join(lines), flush=True)
+
+
+def _site_token(engine: Engine) -> str | None:
+    """Of the first site; None where applications are all that there is."""
+    try:
+        return engine.site(1).token
+    except LookupError:
+        return None
+
+
+def _first_steps(data: Path, collect_url: str, token: str) -> list[str]:
+    return [
         "",
         "Send a first visit:",
         "",
@@ -90,7 +102,6 @@ def _say(data: Path, engine: Engine, collect_url: str, api_url: str) -> None:
         f"  {_command()} activities user_agent_id=browser-1 --data {shlex.quote(str(data))}",
         "",
     ]
-    print("\n".join(lines), flush=True)
 
 
 def _command() -> str:
