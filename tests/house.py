@@ -61,7 +61,14 @@ TABLE: dict[str, Row] = {
     "engine.jobs": Row(rooms=ACTORS_SEE, libraries=("trio", "httpx", *VALUE_TYPES)),
     **{
         name: Row(rooms=("engine.*",), libraries=("trio", *VALUE_TYPES))
-        for name in ("engine.facade", "engine.gauges", "engine.reader", "engine.selector", "engine.start")
+        for name in (
+            "engine.facade",
+            "engine.gauges",
+            "engine.reader",
+            "engine.selector",
+            "engine.start",
+            "engine.stored_query",
+        )
     },
     "engine.engine": Row(rooms=("engine.*",), libraries=("trio", *VALUE_TYPES)),
     "engine": Row(rooms=("engine.*",)),
