@@ -40,11 +40,13 @@ from engine.errors import (
 from engine.facade import Engine, Readiness
 from engine.model.channel import ChannelSettings
 from engine.observe import configure_logging, log
+from engine.query.errors import QueryError
 from engine.rates import Buckets
 from engine.reader import DeadLetter, Reader, open_reader
 from engine.selector import Condition, Filters, Selector
 from engine.settings import CollectSettings, RateSettings, Settings, VisitorSettings, load_settings, settings_reference
 from engine.store.memory import MemoryStore
+from engine.stored_query import QueryAnswer, StoredQuery
 
 __all__ = [
     "Access",
@@ -79,6 +81,8 @@ __all__ = [
     "Original",
     "Overloaded",
     "PublicToken",
+    "QueryAnswer",
+    "QueryError",
     "RateSettings",
     "Reader",
     "Readiness",
@@ -93,6 +97,7 @@ __all__ = [
     "StoreFull",
     "StoreLocked",
     "StoreMissing",
+    "StoredQuery",
     "SystemClock",
     "Unavailable",
     "VisitorSettings",

@@ -1,6 +1,7 @@
 """The running engine as a program sees it: take items in, read activities back, ask how it is."""
 
 from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 from uuid import UUID
 
 import trio
@@ -28,6 +29,7 @@ from engine.observe import Metrics
 from engine.pipeline.create import create, session_snapshot
 from engine.reader import STATISTICS, Reader
 from engine.selector import Filters, ts_of
+from engine.stored_query import QueryAnswer, answer
 
 CLOSE_SLICE = 500
 """Requests to close in one transaction: a step of a few milliseconds, then others have their turn."""
@@ -240,6 +242,19 @@ class Engine:
             if _identity(shown) not in known and wanted.match(shown) and (before_ms is None or ts_of(shown) < before_ms)
         ]
         return sorted([*unstored, *stored], key=ts_of, reverse=True)[:limit]
+
+    async def query(self, query: str | Mapping[str, Any], *, datamart: int = 1, limit: int = 1000) -> QueryAnswer:
+        """What a query finds in all that is stored, the newest activities first (decision 30).
+
+        Args:
+            query: OTQL or JSON_OTQL.
+            datamart: whose activities.
+            limit: rows at most; `reader.query` streams any number of them.
+
+        Raises:
+            QueryError: the query cannot be read, or not be asked.
+        """
+        return await answer(self.reader.query(datamart, query), limit=limit, limiter=self._limiter)
 
     def live_activities(self, datamart: int, user_point: str) -> list[bytes]:
         """What of a user point is not stored yet, as public JSON: what has closed and is on its way through the chain,
