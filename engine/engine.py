@@ -14,6 +14,7 @@ from functools import partial
 import trio
 
 from engine.actors.arrivals import ArrivalClock
+from engine.actors.attaching import Attaching
 from engine.actors.facts import Facts
 from engine.actors.gather import Gatherer
 from engine.actors.identities import Identities
@@ -119,7 +120,9 @@ async def _assembled(settings: Settings, clock: Clock, store: Store, pauses: GcP
     )
     if isinstance(store, LmdbStore):
         store.on_placed = writer.placed
-    facts = Facts(store, arrivals.now_ms)
+    identities = _identities(settings, store)
+    attaching = Attaching(identities)
+    facts = Facts(store, arrivals.now_ms, identities.meeting)
     outbox = Outbox(
         store=store,
         writer=writer,
@@ -135,12 +138,15 @@ async def _assembled(settings: Settings, clock: Clock, store: Store, pauses: GcP
         outer.start_soon(_permanent(settings, "writer", writer.run), name="writer")
         outer.start_soon(_permanent(settings, "outbox", outbox.run), name="outbox")
         async with trio.open_nursery() as stages:
-            entrance, chain = _start_chain(settings, clock, definitions, facts, writer, settling, stages)
+            entrance, chain = _start_chain(settings, clock, definitions, facts, writer, settling, attaching, stages)
             async with trio.open_nursery() as users:
                 wheel: Wheel[Entry] = Wheel()
                 router = _router(settings, clock, definitions, users, wheel, entrance)
-                intake = _intake(settings, arrivals, store, definitions, writer, router, settling, last_sequence)
+                intake = _intake(
+                    settings, arrivals, store, definitions, writer, router, identities, settling, last_sequence
+                )
                 settling.follow(router, intake)
+                attaching.follow(intake)
                 gatherer = Gatherer(partial(_accept_together, intake))
                 recovery = Recovery(JournalPages(store), router, intake)
                 engine = Engine(
@@ -195,6 +201,7 @@ def _start_chain(
     facts: Facts,
     writer: Writer,
     settling: Settling,
+    attaching: Attaching,
     nursery: trio.Nursery,
 ) -> "tuple[trio.MemorySendChannel[list[Envelope]], list[StageActor]]":
     """All stage actors and the store actor, running; returns the entrance and the stages."""
@@ -211,7 +218,7 @@ def _start_chain(
             stage.look(envelope)
 
     settler = Settler(clock.wall_ms, settings.storage.dead_letter_days * MS_PER_DAY)
-    storing = StoreActor(inbox, writer, settler, settling.settled, again)
+    storing = StoreActor(inbox, writer, settler, settling.settled, again, attaching)
     for stage in chain:
         nursery.start_soon(_permanent(settings, stage.name, stage.run), name=stage.name)
     nursery.start_soon(_permanent(settings, STORE, storing.run), name=STORE)
@@ -244,6 +251,12 @@ def _router(
     )
 
 
+def _identities(settings: Settings, store: Store) -> Identities:
+    identity = settings.identity
+    placeholders = Placeholders(identity.placeholders, zeros=identity.zeros_are_placeholders)
+    return Identities(store, identity.hyper_point, placeholders)
+
+
 def _intake(
     settings: Settings,
     clock: ArrivalClock,
@@ -251,16 +264,16 @@ def _intake(
     definitions: Definitions,
     writer: Writer,
     router: Router,
+    identities: Identities,
     settling: Settling,
     last_sequence: int,
 ) -> Intake:
-    limits, storage, identity, rates = settings.limits, settings.storage, settings.identity, settings.rates
-    placeholders = Placeholders(identity.placeholders, zeros=identity.zeros_are_placeholders)
+    limits, storage, rates = settings.limits, settings.storage, settings.rates
     return Intake(
         clock=clock,
         writer=writer,
         router=router,
-        identities=Identities(store, identity.hyper_point, placeholders),
+        identities=identities,
         seen=SeenKeys(store, storage.seen_days * MS_PER_DAY),
         bounds=Bounds(
             max_live_users=limits.max_live_users,

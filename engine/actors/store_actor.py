@@ -14,6 +14,8 @@ from uuid import UUID
 
 import trio
 
+from engine.actors.attaching import Attaching
+from engine.actors.draft import Draft
 from engine.actors.effects import stored, written
 from engine.actors.stage_actor import receive_lists
 from engine.actors.writer import Writer
@@ -136,6 +138,7 @@ class StoreActor:
         settler: what each envelope writes.
         settled: called with the envelopes of a group right after their commit.
         again: takes an envelope as it entered the chain through all steps.
+        attaching: what identifiers that steps have found link and merge; None where no step finds any.
     """
 
     def __init__(
@@ -145,8 +148,10 @@ class StoreActor:
         settler: Settler,
         settled: Callable[[Sequence[Envelope]], None],
         again: Callable[[Envelope], None] | None = None,
+        attaching: Attaching | None = None,
     ) -> None:
         self._source = source
+        self._attaching = attaching
         self._again = again
         self._writer = writer
         self._settler = settler
@@ -166,28 +171,40 @@ class StoreActor:
                 await self._commit(self._taken[:MAX_GROUP])
 
     async def _commit(self, group: Sequence[Envelope]) -> None:
+        await self._writer.wait_for_room()
+        # From here to the place in line it is one step: what identifiers link and merge is as of all that was accepted
+        # before, and the sequences of merges rise with those of what is accepted.
         operations: list[Operation] = []
+        drafts: list[Draft] = []
         for envelope in group:
-            operations += self._operations(envelope)
+            operations += self._operations(envelope, drafts)
         size_bytes = sum(len(operation.value) for operation in operations if isinstance(operation, StoreActivity))
 
         def committed() -> None:
+            if self._attaching is not None:
+                self._attaching.committed(drafts)
             self._settled(group)
 
-        ticket = await self._writer.submit_when_possible(
-            operations, size_bytes + 64 * len(operations), committed, is_checked=True
-        )
+        ticket = self._writer.submit_at_once(operations, size_bytes + 64 * len(operations), committed)
         del self._taken[: len(group)]
+        if self._attaching is not None:
+            self._attaching.route(drafts, ticket)
         # Not cut short by a full store: the batch stays in line, and this actor behind it.
         await ticket.settled()
 
-    def _operations(self, envelope: Envelope) -> list[Operation]:
+    def _operations(self, envelope: Envelope, drafts: list[Draft]) -> list[Operation]:
         # Supervision is the point here: an activity that cannot be encoded must not stop the storing of all others.
         try:
             if envelope.context is not None and not envelope.context.holds():
                 self._repeat(envelope)
-            operations = self._settler.operations(envelope)
+            draft = self._attaching.draft(envelope) if self._attaching is not None else None
+            # Who is who comes first: the activity is stored under the user point that survives.
+            operations = draft.transaction() if draft is not None else []
+            operations += self._settler.operations(envelope)
             self._writer.check(operations)
+            if draft is not None and self._attaching is not None:
+                self._attaching.take(draft)
+                drafts.append(draft)
             return operations
         except Exception as error:
             envelope.activity, envelope.effects = None, ()
