@@ -1,6 +1,6 @@
 """The composition root: `open_engine()` puts the rooms together, in nurseries whose nesting is the drain order.
 
-    store ⊃ writer ⊃ stages ⊃ user actors ⊃ recovery, reaper, janitor ⊃ the program
+    store ⊃ writer ⊃ outbox ⊃ stages ⊃ user actors ⊃ recovery, reaper, janitor ⊃ the program
 
 Leaving the block stops from the inside out: refuse new work, stop the timers, let the actors hand over, let the chain
 run empty, commit, sync, close. Each step has a budget; what is not through stays in the journal, where the next start
@@ -19,6 +19,7 @@ from engine.actors.gather import Gatherer
 from engine.actors.identities import Identities
 from engine.actors.intake import Intake
 from engine.actors.janitor import sweep
+from engine.actors.outbox.service import Outbox
 from engine.actors.reaper import reap
 from engine.actors.receipt import Receipt
 from engine.actors.recovery import Recovery
@@ -32,17 +33,19 @@ from engine.actors.supervisor import Quarantine, supervise
 from engine.actors.user_actor import Entry, UserKey
 from engine.actors.wheel import Wheel
 from engine.actors.writer import Writer
+from engine.applying import Applier
 from engine.clock import Clock, SystemClock
 from engine.errors import Broken
 from engine.facade import Engine
 from engine.gauges import Gauges
 from engine.identity.placeholders import Placeholders
+from engine.live import Definitions
 from engine.observe import GcPauses, log
 from engine.pipeline.chain import STORE, build_chain
 from engine.pipeline.stage import Envelope
 from engine.reader import JournalPages, Reader
 from engine.settings import Settings
-from engine.start import Definitions, prepare, rules_of
+from engine.start import prepare
 from engine.store.environment import LmdbStore
 from engine.store.port import Store
 
@@ -69,6 +72,7 @@ async def open_engine(
         StoreLocked: another engine works on the directory.
         SchemaTooNew: the store was written by a newer version; it was not touched.
         BadSettings: the directory cannot be made, or tokens are given twice.
+        BadDefinition: `settings.definitions.file` cannot work.
         Broken: the engine could not go on; it comes out of the block, whatever the block was doing.
     """
     settings = settings or Settings()
@@ -116,10 +120,20 @@ async def _assembled(settings: Settings, clock: Clock, store: Store, pauses: GcP
     if isinstance(store, LmdbStore):
         store.on_placed = writer.placed
     facts = Facts(store, arrivals.now_ms)
-    settling = Settling(reader.in_journal, facts)
+    outbox = Outbox(
+        store=store,
+        writer=writer,
+        clock=clock,
+        settings=settings.outbox,
+        dead_letter_ms=settings.storage.dead_letter_days * MS_PER_DAY,
+        destination_of=definitions.destination,
+        report=_report,
+    )
+    settling = Settling(reader.in_journal, facts, outbox)
     actors = settings.actors
     async with trio.open_nursery() as outer:
         outer.start_soon(_permanent(settings, "writer", writer.run), name="writer")
+        outer.start_soon(_permanent(settings, "outbox", outbox.run), name="outbox")
         async with trio.open_nursery() as stages:
             entrance, chain = _start_chain(settings, clock, definitions, facts, writer, settling, stages)
             async with trio.open_nursery() as users:
@@ -135,6 +149,7 @@ async def _assembled(settings: Settings, clock: Clock, store: Store, pauses: GcP
                     router=router,
                     recovery=recovery,
                     definitions=definitions,
+                    applier=Applier(store, writer, definitions, clock),
                     reader=reader,
                     gauges=Gauges(
                         limits=settings.limits,
@@ -146,6 +161,8 @@ async def _assembled(settings: Settings, clock: Clock, store: Store, pauses: GcP
                         recovery=recovery,
                         chain=chain,
                         pauses=pauses,
+                        definitions=definitions,
+                        outbox=outbox,
                     ).read,
                     read_threads=settings.api.reader_threads,
                 )
@@ -156,10 +173,12 @@ async def _assembled(settings: Settings, clock: Clock, store: Store, pauses: GcP
                     yield engine
                     gatherer.flush()
                     intake.closing = True
+                    outbox.close()
                     services.cancel_scope.cancel(reason="the engine stops")
                 users.cancel_scope.deadline = stages.cancel_scope.deadline = trio.current_time() + actors.drain_chain_s
                 await router.close()
             await entrance.aclose()
+        await outbox.ended.wait()
         writer.close()
         outer.cancel_scope.deadline = trio.current_time() + actors.drain_store_s
     engine.drained = not any(nursery.cancel_scope.cancelled_caught for nursery in (users, stages, outer))
@@ -182,7 +201,7 @@ def _start_chain(
     lists = settings.actors.stage_queue_lists
     entrance, inbox = trio.open_memory_channel[list[Envelope]](lists)
     chain: list[StageActor] = []
-    for step in build_chain(definitions.default_compartment, facts.context):
+    for step in build_chain(definitions.default_compartment, facts.context, definitions.program_of):
         outbox, next_inbox = trio.open_memory_channel[list[Envelope]](lists)
         chain.append(StageActor(step.name, step.run, inbox, outbox, step.merge))
         inbox = next_inbox
@@ -214,7 +233,7 @@ def _router(
     return Router(
         nursery=nursery,
         wheel=wheel,
-        channel_at=definitions.registry.channel_at,
+        channel_at=definitions.channel_at,
         first_stage=entrance,
         now_ms=clock.wall_ms,
         report=_report,
@@ -253,7 +272,7 @@ def _intake(
         user_rates=UserRates(
             rates.events_per_s_of_user, rates.burst_of_user, rates.max_tracked, now_s=trio.current_time
         ),
-        rules=rules_of(definitions, settings),
+        rules=definitions.rules.get,
         stored=settling.wait,
         last_sequence=last_sequence,
     )

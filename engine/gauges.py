@@ -3,12 +3,14 @@
 from collections.abc import Mapping, Sequence
 
 from engine.actors.intake import Intake
+from engine.actors.outbox.service import Outbox
 from engine.actors.recovery import Recovery
 from engine.actors.router import Router
 from engine.actors.stage_actor import StageActor
 from engine.actors.user_actor import Entry
 from engine.actors.wheel import Wheel
 from engine.actors.writer import Writer
+from engine.live import Definitions
 from engine.observe import GcPauses
 from engine.settings import LimitsSettings
 from engine.store.port import Store
@@ -33,6 +35,8 @@ class Gauges:
         recovery: Recovery,
         chain: Sequence[StageActor],
         pauses: GcPauses,
+        definitions: Definitions,
+        outbox: Outbox,
     ) -> None:
         self._limits = limits
         self._store = store
@@ -43,6 +47,8 @@ class Gauges:
         self._recovery = recovery
         self._chain = chain
         self._pauses = pauses
+        self._definitions = definitions
+        self._outbox = outbox
 
     def read(self) -> Mapping[str, float]:
         """All gauges by name; a bound is named like its number with `_max` behind it."""
@@ -77,10 +83,12 @@ class Gauges:
             "recovery_orphans": recovery.orphans,
             "recovery_damaged_states": recovery.damaged,
             "recovery_finished": float(recovery.finished),
+            "definitions_set_aside": sum(map(len, self._definitions.holding.aside.values())),
             "gc_pause_last_ms": self._pauses.last_ms,
             "gc_pause_max_ms": self._pauses.max_ms,
         }
         found |= {f"store_rows_{name}": rows for name, rows in store.entries.items()}
+        found |= self._outbox.gauges()
         for stage in self._chain:
             counts = stage.statistics()
             found |= {

@@ -9,9 +9,12 @@ takes effect for the next activity.
 from collections.abc import Callable, Sequence
 from typing import Final, NamedTuple
 
+from msgspec import structs
+
 from engine.definitions.defined import NOTHING, Defined
 from engine.model.activity import Activity
 from engine.model.fact import FactKind
+from engine.model.identifiers import Identifier
 from engine.pipeline import (
     analyzers,
     app_events,
@@ -24,16 +27,20 @@ from engine.pipeline import (
     user_choices,
 )
 from engine.pipeline.stage import (
+    Attach,
     Context,
     Drop,
     Effect,
     Envelope,
     Keep,
     KeepFact,
+    KeepHistory,
     Note,
     NothingKnown,
     Program,
+    SetTimer,
     Stage,
+    StoreBeside,
     Verdict,
     keep,
 )
@@ -91,6 +98,10 @@ class _Behind:
     def holds(self) -> bool:
         """As `Context.holds`."""
         return self._context.holds()
+
+    def meet(self, closed: Closed, identifiers: Sequence[Identifier]) -> Closed:
+        """As `Context.meet`."""
+        return self._context.meet(closed, identifiers)
 
 
 BUILDERS: Final[tuple[tuple[str, Callable[[Defined], Stage]], ...]] = (
@@ -159,6 +170,7 @@ def build_chain(
 
     def make(envelope: Envelope) -> Verdict:
         closed = envelope.closed
+        envelope.met = None
         complete = program_for(envelope).steps[campaigns.NAME]
         context = context_for(envelope)
         made = Keep(create.create(closed, default_compartment(closed.datamart)))
@@ -180,16 +192,34 @@ def build_chain(
             stage = program_for(envelope).steps[name]
             if stage is keep or skips_processing(envelope):
                 return Keep(activity)
-            return _expected(stage(envelope.closed, activity, context_for(envelope)), envelope)
+            return _expected(stage(envelope.view, activity, context_for(envelope)), envelope)
 
         return run
 
     def _expected(verdict: Verdict, envelope: Envelope) -> Verdict:
+        if isinstance(verdict, Drop) and envelope.met is not None and verdict.effects:
+            # What is dropped attaches nothing: what it still says is about whom it was from.
+            verdict = Drop(verdict.reason, tuple([_own(effect, envelope) for effect in verdict.effects]))
         if isinstance(verdict, Keep | Drop) and verdict.effects:
             context_for(envelope).expect(verdict.effects)
+            _meet(verdict, envelope)
         return verdict
 
+    def _meet(verdict: Keep | Drop, envelope: Envelope) -> None:
+        new = [one for effect in verdict.effects if isinstance(effect, Attach) for one in effect.identifiers]
+        if new:
+            before = [one for effect in envelope.effects if isinstance(effect, Attach) for one in effect.identifiers]
+            envelope.met = context_for(envelope).meet(envelope.closed, [*before, *new])
+
     return (ChainStep(create.NAME, make, merge), *(ChainStep(name, step(name)) for name, _ in BUILDERS))
+
+
+def _own(effect: Effect, envelope: Envelope) -> Effect:
+    """An effect on the survivor of a merge that will not be, on the activity's own user point."""
+    own, survivor = envelope.closed.user_point, envelope.view.user_point
+    if isinstance(effect, KeepFact | KeepHistory | StoreBeside | SetTimer) and effect.user_point == survivor:
+        return structs.replace(effect, user_point=own)
+    return effect
 
 
 def skips_processing(envelope: Envelope) -> bool:
