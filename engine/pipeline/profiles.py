@@ -91,7 +91,7 @@ def moved(closed: Closed, context: Context) -> tuple[Effect, ...]:
 
 
 def _told(closed: Closed, told: list[Event], default_compartment: str, context: Context) -> tuple[Effect, ...]:
-    known = decode_profiles(context.read(FactKind.PROFILES))
+    known = decode_profiles(context.read(FactKind.PROFILES, closed.user_point))
     if closed.absorbed:
         known = combine(known, decode_profiles(context.read(FactKind.PROFILES, closed.absorbed))).profiles
     after, effects = known, []

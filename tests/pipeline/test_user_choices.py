@@ -4,50 +4,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from engine.definitions.declared.processings import Processing
 from engine.errors import CallerError
 from engine.model.channel import ChannelSettings
-from engine.model.choices import MAX_FIELDS_BYTES, choices_as_values, decode_choice
+from engine.model.choices import MAX_FIELDS_BYTES, choices_as_values
 from engine.model.fact import FactKind
-from engine.pipeline.stage import Drop, Keep
+from engine.pipeline.stage import Drop
 from engine.pipeline.user_choices import build, moved
-from tests.model.test_tcf import BITFIELD, NOTHING, RESTRICTED
+from tests.pipeline.choosing import choices, choose, history, outcome, processing, step
 from tests.pipeline.people import NOON, OTHER, USER, Known, activity, closed, defined, event, through
 
 PUBLIC = "PUBLIC_INTEREST_OR_EXERCISE_OF_OFFICIAL_AUTHORITY"
 APP = ChannelSettings(datamart=1, kind="MOBILE_APPLICATION", id="1")
-
-
-def step(*processings, of=None):
-    """The step where site 1 is subject to all of these processings, or to those named."""
-    ids = tuple(one.id for one in processings) if of is None else of
-    return build(defined(processings=processings, processings_of={"site:1": ids}))
-
-
-def processing(basis="CONSENT", id="p", **fields):
-    return Processing(id=id, legal_basis=basis, **fields)
-
-
-def choose(value=None, at=0, /, **said):
-    fields = {"_processing_id": "p"} if not any(key.startswith("_processing") for key in said) else {}
-    return event(
-        at, "$set_user_choice", **fields, **({} if value is None else {"_choice_acceptance_value": value}), **said
-    )
-
-
-def outcome(verdict):
-    return "keep" if isinstance(verdict, Keep) else verdict.reason
-
-
-def choices(known, user_point=USER):
-    """By processing: whether it was accepted, and when, in ms after noon."""
-    found = choices_as_values(known.facts.get((1, user_point, FactKind.CHOICES)))
-    return {one["$processing_id"]: (one["$choice_acceptance_value"], one["$choice_ts"] - NOON) for one in found}
-
-
-def history(known):
-    found = [decode_choice(row) for row in known.history.values()]
-    return sorted((one.ts_ms - NOON, one.processing, one.accepted) for one in found)
 
 
 @pytest.mark.parametrize(
@@ -257,119 +224,6 @@ def test_fields_too_large_to_keep_are_left_out_and_counted():
     assert known.counts == {"choices_fields_left_out": 1}
 
 
-CONSENT = processing(tcf_vendor=2, tcf_purposes=(1, 7))
-INTEREST = processing("LEGITIMATE_INTEREST", "i", tcf_vendor=9, tcf_purposes=(7, 9))
-OTHERS = processing(id="o")
-
-
-def by_pixel(**said):
-    return event(5, "$ad_view", **said)
-
-
-@pytest.mark.parametrize(
-    ("string", "expected"),
-    [
-        (BITFIELD, {"p": (True, 5), "i": (True, 5)}),
-        (NOTHING, {"p": (False, 5), "i": (False, 5)}),
-        (RESTRICTED, {"p": (True, 5), "i": (False, 5)}),
-        (f" {BITFIELD} ", {"p": (True, 5), "i": (True, 5)}),
-    ],
-)
-@pytest.mark.parametrize("way", ["pixel", "pixel with gdpr=1", "event"])
-def test_9_2_what_a_consent_string_says(string, expected, way):
-    known = Known()
-    of = step(CONSENT, INTEREST, OTHERS, of=())
-    told = {
-        "pixel": by_pixel(gdpr_consent=string),
-        "pixel with gdpr=1": by_pixel(gdpr="1", gdpr_consent=string),
-        "event": event(5, "$set_user_choice", _euconsent_v2_tcstring=string),
-    }[way]
-    through(of, known, activity(told))
-    assert choices(known) == expected
-    shown = choices_as_values(known.facts[1, USER, FactKind.CHOICES])
-    assert {one["$euconsent_v2_tcstring"] for one in shown} == {string}
-
-
-@pytest.mark.parametrize(
-    ("fields", "accepted"),
-    [
-        ({"tcf_vendor": 2}, True),
-        ({"tcf_vendor": 2, "tcf_purposes": (1, 2, 7)}, True),
-        ({"tcf_vendor": 2, "tcf_purposes": (1, 2, 3)}, False),
-        ({"tcf_vendor": 8}, False),
-        ({"tcf_vendor": 9, "tcf_purposes": (7, 9), "legal_basis": "LEGITIMATE_INTEREST"}, True),
-        ({"tcf_vendor": 2, "tcf_purposes": (7,), "legal_basis": "LEGITIMATE_INTEREST"}, False),
-        ({"tcf_vendor": 9, "tcf_purposes": (9,)}, False),
-    ],
-)
-def test_9_2_consent_is_of_the_vendor_and_all_purposes(fields, accepted):
-    known = Known()
-    through(step(Processing(id="p", **fields), of=()), known, activity(by_pixel(gdpr_consent=BITFIELD)))
-    assert choices(known) == {"p": (accepted, 5)}
-
-
-@pytest.mark.parametrize(
-    "told",
-    [
-        by_pixel(gdpr="0", gdpr_consent=BITFIELD),
-        by_pixel(gdpr=0, gdpr_consent=BITFIELD),
-        by_pixel(gdpr="1"),
-        by_pixel(gdpr="1", gdpr_consent=""),
-        by_pixel(gdpr="1", gdpr_consent="${GDPR_CONSENT_184}"),
-        event(5, "$set_user_choice", gdpr=0, _euconsent_v2_tcstring=BITFIELD),
-    ],
-)
-def test_9_2_where_the_law_does_not_apply_or_no_string_came_nothing_was_chosen(told):
-    known = Known()
-    made = activity(told)
-    assert through(step(CONSENT, of=()), known, made).activity is made
-    assert (known.facts, known.history, known.counts) == ({}, {}, {})
-
-
-@pytest.mark.parametrize("string", ["x", "BOEFEAyOEFEAyAHABDENAI4AAAB9vABAASA", BITFIELD[:30], "C" * 20_000, "é"])
-@pytest.mark.parametrize("way", ["pixel", "event"])
-def test_9_2_a_bad_string_makes_no_choice_and_is_counted(string, way):
-    known = Known(explains=True)
-    told = (
-        by_pixel(gdpr_consent=string) if way == "pixel" else event(0, "$set_user_choice", _euconsent_v2_tcstring=string)
-    )
-    made = activity(told)
-    assert through(step(CONSENT, of=()), known, made).activity is made
-    assert (known.facts, known.counts) == ({}, {"choices_refused.bad_tcf_string": 1})
-    assert known.told() == [("consent string", "failed")]
-
-
-def test_9_2_a_value_beside_the_string_counts_for_the_processing_it_names():
-    known = Known()
-    told = choose(False, 5, _processing_id="p", _euconsent_v2_tcstring=BITFIELD)
-    through(step(CONSENT, INTEREST, of=()), known, activity(told))
-    assert choices(known) == {"p": (False, 5), "i": (True, 5)}
-
-
-def test_9_2_a_processing_named_without_a_value_is_all_the_string_is_asked_about():
-    known, of = Known(), step(CONSENT, INTEREST, OTHERS, of=())
-    through(of, known, activity(choose(None, 5, _processing_id="i", _euconsent_v2_tcstring=BITFIELD)))
-    assert choices(known) == {"i": (True, 5)}
-    through(of, known, activity(choose(None, 5, _processing_id="o", _euconsent_v2_tcstring=BITFIELD)))
-    assert known.counts == {"choices_refused.no_value": 1}
-
-
-def test_the_same_string_with_every_hit_is_one_row_of_history():
-    known, of = Known(), step(CONSENT, of=())
-    hits = [event(at, "$ad_view", gdpr_consent=BITFIELD) for at in range(9)]
-    through(of, known, activity(*hits[:5]))
-    through(of, known, activity(*hits[5:], key=2))
-    assert (choices(known), history(known)) == ({"p": (True, 8)}, [(0, "p", True)])
-    through(of, known, activity(event(10, gdpr_consent=NOTHING), event(11, gdpr_consent=BITFIELD), key=3))
-    assert history(known) == [(0, "p", True), (10, "p", False), (11, "p", True)], "each change of mind is one"
-
-
-def test_consent_by_a_string_keeps_the_activity():
-    of = step(CONSENT)
-    assert outcome(through(of, Known(), activity(by_pixel(gdpr_consent=BITFIELD)))) == "keep"
-    assert outcome(through(of, Known(), activity(by_pixel(gdpr_consent=NOTHING)))) == "choice_refused"
-
-
 def test_35_page_views_leave_and_a_visit_without_events_is_kept():
     of = step(processing("LEGAL_OBLIGATION"))
     made = activity(event(0, "$page_view"), event(1, "page_view"), choose(True, 2), event(3, "$page_view"))
@@ -390,6 +244,16 @@ def test_a_merge_moves_choices_the_newest_of_each():
     assert choices(known) == {"p": (False, 2), "q": (True, 1)}
     assert known.facts[1, OTHER, FactKind.CHOICES] is None
     assert moved(closed(absorbed=OTHER), known) == ()
+
+
+def test_33_what_is_dropped_keeps_its_choices_to_itself():
+    """Whom its identifiers would attach it to is another person until then: their choices are not this one's."""
+    known, others, of = Known(), Known(), step(processing(), processing(id="q"))
+    through(of, others, activity(choose(False, 2), choose(True, 2, _processing_id="q")))
+    known.facts[1, OTHER, FactKind.CHOICES] = others.facts[1, USER, FactKind.CHOICES]
+    part = activity(choose(False, 3, _processing_id="q"))
+    assert outcome(through(of, known, part, absorbed=OTHER)) == "choice_refused"
+    assert choices(known) == {"q": (False, 3)}
 
 
 @pytest.mark.parametrize(
@@ -426,27 +290,3 @@ def test_it_says_what_decided():
         ("processing p", "allowed"),
         ("processing q", "refused"),
     ]
-
-
-JSON = st.recursive(
-    st.none() | st.booleans() | st.integers() | st.text(max_size=5),
-    lambda inner: st.lists(inner, max_size=2),
-    max_leaves=3,
-)
-SAID = st.sampled_from(
-    ["$processing_id", "$processing_token", "$choice_acceptance_value", "$choice_ts", "$euconsent_v2_tcstring", "gdpr"]
-)
-
-
-@given(st.dictionaries(SAID, JSON | st.sampled_from(["p", BITFIELD, BITFIELD[:20]]), max_size=6))
-def test_whatever_an_event_says_it_is_a_choice_or_counted(said):
-    from engine.model.event import event_from
-    from tests.session.build import dump
-
-    known = Known()
-    told = event_from(dump({"$ts": NOON, "$event_name": "$set_user_choice", "$properties": said}))
-    made = activity(told)
-    verdict = through(step(CONSENT, of=()), known, made)
-    assert verdict.activity is made
-    not_applying = bytes(dump(said.get("gdpr"))) in (b"0", b'"0"', b"false", b'"false"')
-    assert known.facts or known.counts or not_applying
