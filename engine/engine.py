@@ -33,17 +33,19 @@ from engine.actors.supervisor import Quarantine, supervise
 from engine.actors.user_actor import Entry, UserKey
 from engine.actors.wheel import Wheel
 from engine.actors.writer import Writer
+from engine.applying import Applier
 from engine.clock import Clock, SystemClock
 from engine.errors import Broken
 from engine.facade import Engine
 from engine.gauges import Gauges
 from engine.identity.placeholders import Placeholders
+from engine.live import Definitions
 from engine.observe import GcPauses, log
 from engine.pipeline.chain import STORE, build_chain
 from engine.pipeline.stage import Envelope
 from engine.reader import JournalPages, Reader
 from engine.settings import Settings
-from engine.start import Definitions, prepare, rules_of
+from engine.start import prepare
 from engine.store.environment import LmdbStore
 from engine.store.port import Store
 
@@ -70,6 +72,7 @@ async def open_engine(
         StoreLocked: another engine works on the directory.
         SchemaTooNew: the store was written by a newer version; it was not touched.
         BadSettings: the directory cannot be made, or tokens are given twice.
+        BadDefinition: `settings.definitions.file` cannot work.
         Broken: the engine could not go on; it comes out of the block, whatever the block was doing.
     """
     settings = settings or Settings()
@@ -146,6 +149,7 @@ async def _assembled(settings: Settings, clock: Clock, store: Store, pauses: GcP
                     router=router,
                     recovery=recovery,
                     definitions=definitions,
+                    applier=Applier(store, writer, definitions, clock),
                     reader=reader,
                     gauges=Gauges(
                         limits=settings.limits,
@@ -157,6 +161,7 @@ async def _assembled(settings: Settings, clock: Clock, store: Store, pauses: GcP
                         recovery=recovery,
                         chain=chain,
                         pauses=pauses,
+                        definitions=definitions,
                         outbox=outbox,
                     ).read,
                     read_threads=settings.api.reader_threads,
@@ -196,7 +201,7 @@ def _start_chain(
     lists = settings.actors.stage_queue_lists
     entrance, inbox = trio.open_memory_channel[list[Envelope]](lists)
     chain: list[StageActor] = []
-    for step in build_chain(definitions.default_compartment, facts.context):
+    for step in build_chain(definitions.default_compartment, facts.context, definitions.program_of):
         outbox, next_inbox = trio.open_memory_channel[list[Envelope]](lists)
         chain.append(StageActor(step.name, step.run, inbox, outbox, step.merge))
         inbox = next_inbox
@@ -228,7 +233,7 @@ def _router(
     return Router(
         nursery=nursery,
         wheel=wheel,
-        channel_at=definitions.registry.channel_at,
+        channel_at=definitions.channel_at,
         first_stage=entrance,
         now_ms=clock.wall_ms,
         report=_report,
@@ -267,7 +272,7 @@ def _intake(
         user_rates=UserRates(
             rates.events_per_s_of_user, rates.burst_of_user, rates.max_tracked, now_s=trio.current_time
         ),
-        rules=rules_of(definitions, settings),
+        rules=definitions.rules.get,
         stored=settling.wait,
         last_sequence=last_sequence,
     )

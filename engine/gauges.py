@@ -10,6 +10,7 @@ from engine.actors.stage_actor import StageActor
 from engine.actors.user_actor import Entry
 from engine.actors.wheel import Wheel
 from engine.actors.writer import Writer
+from engine.live import Definitions
 from engine.observe import GcPauses
 from engine.settings import LimitsSettings
 from engine.store.port import Store
@@ -34,6 +35,7 @@ class Gauges:
         recovery: Recovery,
         chain: Sequence[StageActor],
         pauses: GcPauses,
+        definitions: Definitions,
         outbox: Outbox,
     ) -> None:
         self._limits = limits
@@ -45,6 +47,7 @@ class Gauges:
         self._recovery = recovery
         self._chain = chain
         self._pauses = pauses
+        self._definitions = definitions
         self._outbox = outbox
 
     def read(self) -> Mapping[str, float]:
@@ -80,6 +83,7 @@ class Gauges:
             "recovery_orphans": recovery.orphans,
             "recovery_damaged_states": recovery.damaged,
             "recovery_finished": float(recovery.finished),
+            "definitions_set_aside": sum(map(len, self._definitions.holding.aside.values())),
             "gc_pause_last_ms": self._pauses.last_ms,
             "gc_pause_max_ms": self._pauses.max_ms,
         }

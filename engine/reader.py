@@ -9,6 +9,7 @@ from uuid import UUID
 
 from msgspec import Struct
 
+from engine import known
 from engine.clock import SystemClock
 from engine.errors import StoreBroken
 from engine.model.activity import public
@@ -126,6 +127,18 @@ class Reader:
             {**link.identifier().as_json(), "creation_ts": link.linked_ms}
             for link in reads.identifiers(self._store, datamart, UUID(user_point).bytes)
         ]
+
+    def profiles(self, datamart: int, user_point: str) -> list[bytes]:
+        """A person's profiles as JSON, aliases resolved: whose each is, its fields as sent, when it changed last."""
+        return known.profiles(self._store, datamart, self.resolve(datamart, user_point).bytes)
+
+    def choices(self, datamart: int, user_point: str) -> list[dict[str, Any]]:
+        """A person's newest choice about each processing, aliases resolved (mediarithmics 9.1)."""
+        return known.choices(self._store, datamart, self.resolve(datamart, user_point).bytes)
+
+    def choice_history(self, datamart: int, user_point: str, limit: int = 100) -> list[dict[str, Any]]:
+        """Up to `limit` of a person's choices, the latest first, those of absorbed user points among them."""
+        return known.choice_history(self._store, datamart, self.family(datamart, user_point), limit=limit)
 
     def statistics(self, datamart: int | None = None) -> dict[str, Any]:
         """The totals of `sojourn stats`, of one datamart or of all; `sessions_closed` is by reason."""

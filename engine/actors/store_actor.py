@@ -58,7 +58,7 @@ class Settler:
         if counts:
             found.append(Count(closed.datamart, counts, now_ms))
         if closed.sequences:
-            found.append(RemoveJournal(closed.sequences))
+            found.append(RemoveJournal(closed.sequences, _weights(closed), closed.datamart))
         if closed.saves_state:
             key = state_key(closed.datamart, closed.user_point)
             found.append(Delete(Db.STATES, key) if closed.state is None else Put(Db.STATES, key, closed.state))
@@ -89,6 +89,15 @@ class Settler:
             AddDeadLetter(closed.datamart, now_ms, closed.weight, encode_dead_letter(letter), expires_ms),
             Count(closed.datamart, ((f"events_dead.{verdict.reason}", closed.weight),), now_ms),
         ]
+
+
+def _weights(closed: Closed) -> tuple[int, ...] | None:
+    """Of its journal records, where its members are all of them."""
+    if len(closed.members) != len(closed.sequences):
+        return None
+    weights = {member.sequence: member.weight for member in closed.members}
+    found = tuple([weights[sequence] for sequence in closed.sequences if sequence in weights])
+    return found if len(found) == len(closed.sequences) else None
 
 
 def _written(envelope: Envelope, now_ms: int) -> tuple[Operation, ...]:
@@ -165,7 +174,9 @@ class StoreActor:
         def committed() -> None:
             self._settled(group)
 
-        ticket = await self._writer.submit_when_possible(operations, size_bytes + 64 * len(operations), committed)
+        ticket = await self._writer.submit_when_possible(
+            operations, size_bytes + 64 * len(operations), committed, is_checked=True
+        )
         del self._taken[: len(group)]
         # Not cut short by a full store: the batch stays in line, and this actor behind it.
         await ticket.settled()

@@ -148,7 +148,12 @@ class Writer:
         return self._enqueue(operations, size_bytes, on_commit)
 
     async def submit_when_possible(
-        self, operations: Sequence[Operation], size_bytes: int, on_commit: OnCommit | None = None
+        self,
+        operations: Sequence[Operation],
+        size_bytes: int,
+        on_commit: OnCommit | None = None,
+        *,
+        is_checked: bool = False,
     ) -> Ticket:
         """`submit` for the engine's own work, which has nobody to refuse it to: waits for room, and out a full store.
 
@@ -158,9 +163,11 @@ class Writer:
         Raises:
             Broken: the store takes no more writes.
             Closing: the writer is to end, or has ended.
-            ValueError: an operation is out of range; nothing was taken.
+            ValueError: an operation is out of range; nothing was taken. Not where the caller `is_checked`: it has let
+                `check` see each of them.
         """
-        self.check(operations)
+        if not is_checked:
+            self.check(operations)
         await trio.lowlevel.checkpoint()
         while True:
             self._check_open()

@@ -121,6 +121,30 @@ def address_reader(others: Iterable[str]) -> Callable[[bytes], tuple[str, str] |
     return read
 
 
+def properties_reader(names: Iterable[str]) -> Callable[[bytes], tuple[Raw, ...]]:
+    """Makes a function that reads these `$properties` of an event, still encoded, in their order; `b""` for what is not
+    there. One pass over the event, whatever else it holds, and nothing but these is made of it.
+
+    Args:
+        names: of properties, each once.
+    """
+    fields = {f"at_{at}": name for at, name in enumerate(names)}
+    properties = msgspec.defstruct("Properties", [(field, Raw, Raw(b"")) for field in fields], rename=fields, gc=False)
+    told = msgspec.defstruct("Told", [("properties", properties | None, None)], rename={"properties": "$properties"})
+    decode_told = msgspec.json.Decoder(told).decode
+    values_of = msgspec.structs.astuple
+    nothing = (Raw(b""),) * len(fields)
+
+    def read(body: bytes) -> tuple[Raw, ...]:
+        try:
+            (found,) = values_of(decode_told(body))
+        except (msgspec.DecodeError, UnicodeDecodeError):
+            return nothing
+        return nothing if found is None else values_of(found)
+
+    return read
+
+
 def with_ts(body: bytes, ts_ms: int) -> bytes:
     """The same event with its time set, for an event sent without one (decision 9)."""
     fields = decode_fields(body)

@@ -25,6 +25,8 @@ from engine.model.types import (
     Token,
 )
 
+Path = Annotated[str, Meta(max_length=4096)]
+
 CHANNEL: Final = ChannelSettings(datamart=1, kind="SITE", id="1")
 """For the defaults of session rules."""
 
@@ -179,3 +181,15 @@ class ActorsSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
         Meta(description="Then for actors and stages to hand on what has closed; the rest stays in the journal."),
     ] = 10.0
     drain_store_s: Annotated[Seconds, Meta(description="Then for the last commit, on a slow disk.")] = 10.0
+
+
+class DefinitionsSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What datamarts, channels, rules, goals and the like are declared by, beside `[[datamart]]` here."""
+
+    file: Annotated[
+        Path,
+        Meta(
+            description="A TOML file of definitions (`sojourn config --definitions`), applied at each start, and again"
+            " at SIGHUP; empty: what was applied last holds."
+        ),
+    ] = ""

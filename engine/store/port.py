@@ -79,9 +79,15 @@ class AppendJournal(Operation, frozen=True, gc=False):
 
 
 class RemoveJournal(Operation, frozen=True, gc=False):
-    """Records leave the journal, their weights the counter `events_open`. One that is not there is no fault."""
+    """Records leave the journal, their weights the counter `events_open`. One that is not there is no fault.
+
+    `weights` are those of the records, which are all of this `datamart`, where the remover says so; None has the commit
+    read each record for it.
+    """
 
     sequences: tuple[int, ...]
+    weights: "tuple[int, ...] | None" = None
+    datamart: int = 0
 
 
 class StoreActivity(Operation, frozen=True, gc=False):

@@ -171,10 +171,17 @@ class _Batch:
             self._appended = []
 
     def _remove_journal(self, operation: RemoveJournal) -> None:
-        for sequence in operation.sequences:
-            key = journal_key(sequence)
-            if self._appended and key >= self._appended[0][0]:
-                self._flush_journal()
+        keys = [journal_key(sequence) for sequence in operation.sequences]
+        if self._appended and keys and max(keys) >= self._appended[0][0]:
+            self._flush_journal()
+        if operation.weights is not None:
+            left = 0
+            for key, weight in zip(keys, operation.weights, strict=True):
+                if self._txn.delete(Db.JOURNAL, key):
+                    left += weight
+            self._levels[operation.datamart, EVENTS_OPEN] -= left
+            return
+        for key in keys:
             data = self._txn.get(Db.JOURNAL, key)
             if data is not None:
                 record = decode_record(data)
