@@ -36,6 +36,8 @@ from engine.errors import (
     StoreMissing,
     Unavailable,
 )
+from engine.explain import Explainer, open_explainer
+from engine.explaining import Explanation, StepExplained
 from engine.facade import Engine, Readiness
 from engine.model.channel import ChannelSettings
 from engine.observe import configure_logging, log
@@ -64,6 +66,8 @@ __all__ = [
     "Difference",
     "Engine",
     "EventClock",
+    "Explainer",
+    "Explanation",
     "FieldChange",
     "Filters",
     "Gathered",
@@ -86,6 +90,7 @@ __all__ = [
     "Settings",
     "SigningKey",
     "SojournError",
+    "StepExplained",
     "StoreBroken",
     "StoreFull",
     "StoreLocked",
@@ -100,6 +105,7 @@ __all__ = [
     "load_settings",
     "log",
     "open_engine",
+    "open_explainer",
     "open_reader",
     "parse_authorization",
     "settings_reference",

@@ -11,6 +11,7 @@ import trio
 from engine.actors.outbox.calls import Answer
 from engine.actors.outbox.service import Outbox
 from engine.definitions.declared.destinations import Destination
+from engine.pipeline.stage import CountUp, Send
 from engine.settings import OutboxSettings
 from engine.store import reads
 from engine.store.keys import outbox_key, split_outbox_key
@@ -143,6 +144,13 @@ class World:
         finally:
             self.open[one] -= 1
         return answer if isinstance(answer, Answer) else Answer(answer)
+
+
+def told(world, name, number, due=0):
+    """As when an activity was stored that asks for it."""
+    world.send(name, number, due=due)
+    effect = Send(1, name, number.to_bytes(16), START_MS + due, f"/{number}", b"{}")
+    world.outbox.told([CountUp(1, "x"), effect])
 
 
 async def at_once(path, body):
