@@ -37,6 +37,8 @@ from engine.errors import (
     StoreMissing,
     Unavailable,
 )
+from engine.explain import Explainer, open_explainer
+from engine.explaining import Explanation, StepExplained
 from engine.facade import Engine, Readiness
 from engine.model.channel import ChannelSettings
 from engine.observe import configure_logging, log
@@ -68,6 +70,8 @@ __all__ = [
     "Difference",
     "Engine",
     "EventClock",
+    "Explainer",
+    "Explanation",
     "FieldChange",
     "Filters",
     "Gathered",
@@ -93,6 +97,7 @@ __all__ = [
     "Shown",
     "SigningKey",
     "SojournError",
+    "StepExplained",
     "StoreBroken",
     "StoreFull",
     "StoreLocked",
@@ -108,6 +113,7 @@ __all__ = [
     "load_settings",
     "log",
     "open_engine",
+    "open_explainer",
     "open_reader",
     "parse_authorization",
     "settings_reference",

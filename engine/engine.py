@@ -37,6 +37,7 @@ from engine.actors.writer import Writer
 from engine.applying import Applier
 from engine.clock import Clock, SystemClock
 from engine.errors import Broken
+from engine.explain import Explainer
 from engine.facade import Engine
 from engine.gauges import Gauges
 from engine.identity.placeholders import Placeholders
@@ -155,8 +156,9 @@ async def _assembled(settings: Settings, clock: Clock, store: Store, pauses: GcP
                     router=router,
                     recovery=recovery,
                     definitions=definitions,
-                    applier=Applier(store, writer, definitions, clock),
+                    applier=Applier(store, writer, definitions, clock, outbox.definitions_changed),
                     reader=reader,
+                    explainer=Explainer(store, definitions, arrivals),
                     gauges=Gauges(
                         limits=settings.limits,
                         store=store,

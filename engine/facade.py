@@ -21,6 +21,7 @@ from engine.definitions.registry import PublicToken
 from engine.definitions.shown import DefinitionVersion, Shown
 from engine.definitions.signing import SigningKey
 from engine.errors import Overloaded, SojournError, Unavailable
+from engine.explain import Explainer
 from engine.live import Definitions
 from engine.model.activity import public
 from engine.model.channel import ChannelSettings
@@ -61,6 +62,7 @@ class Engine:
 
     Attributes:
         reader: everything that is stored; its methods block, so call them in a thread.
+        explainer: what becomes of an activity, and why; `explain(item)` is its `item`.
         drained: after the block: whether all that had closed was stored within the budgets of a stop. What was not is
             in the journal, and the next start goes on with it.
         new_admin_token: the admin token that this start made, or None: it is shown once, only its hash is kept.
@@ -76,6 +78,7 @@ class Engine:
         definitions: Definitions,
         applier: Applier,
         reader: Reader,
+        explainer: Explainer,
         gauges: Callable[[], Mapping[str, float]],
         read_threads: int,
     ) -> None:
@@ -88,6 +91,8 @@ class Engine:
         self._limiter = trio.CapacityLimiter(read_threads)
         self._metrics = Metrics(self._counters, gauges)
         self.reader = reader
+        self.explainer = explainer
+        self.explain = explainer.item
         self.drained = False
         self.new_admin_token = definitions.new_admin_token
 

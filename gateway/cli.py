@@ -18,7 +18,7 @@ sessions; a session that ends goes through the processing steps into an LMDB sto
 an activity. What was acknowledged survives a crash at any moment.
 
 Every command takes **--data DIR**, the directory of the store. The reading commands (**activities**, **query**,
-**stats**, **dead-letters**) work beside a running server, and have **--json** for scripts.
+**stats**, **dead-letters**, **explain**) work beside a running server, and have **--json** for scripts.
 
 **Try it**
 
@@ -63,6 +63,7 @@ COMMANDS: Final = {
     "query": "Ask all stored activities, events or persons a question, in OTQL.",
     "stats": "Show the counters, and whether every received event is accounted for.",
     "dead-letters": "Show what could not be processed, and why.",
+    "explain": "Show what each step would do with an activity, and why.",
     "config": "Print every setting with its default and its reason, as a TOML file to start from.",
 }
 """Each command with the first line of its help; a test compares them."""

@@ -62,6 +62,7 @@ TABLE: dict[str, Row] = {
     **{
         name: Row(rooms=("engine.*",), libraries=("trio", *VALUE_TYPES))
         for name in (
+            *("engine.explain", "engine.explaining"),
             *("engine.facade", "engine.gauges", "engine.known", "engine.reader", "engine.selector", "engine.start"),
             *("engine.applying", "engine.declared", "engine.declaring", "engine.live"),
             *("engine.planning", "engine.programs", "engine.stored_query"),
@@ -77,7 +78,7 @@ TABLE: dict[str, Row] = {
         ),
     ),
 }
-MAY_BUILD_CLOCKS = ("engine", "engine.applying", "engine.engine", "engine.reader", "engine.clock")
+MAY_BUILD_CLOCKS = ("engine", "engine.applying", "engine.engine", "engine.explain", "engine.reader", "engine.clock")
 # Of the modules of engine.pipeline, all may import the first and the second may import all; any other is a step.
 PIPELINE_SHARED, PIPELINE_CHAIN = ("stage", "documents"), "chain"
 
