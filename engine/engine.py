@@ -24,6 +24,7 @@ from engine.actors.receipt import Receipt
 from engine.actors.recovery import Recovery
 from engine.actors.room import Bounds, UserRates
 from engine.actors.router import Router
+from engine.actors.scenario_clock import ScenarioClock, after
 from engine.actors.seen import SeenKeys
 from engine.actors.settling import Settling
 from engine.actors.stage_actor import StageActor
@@ -126,7 +127,14 @@ async def _assembled(settings: Settings, clock: Clock, store: Store, pauses: GcP
                 wheel: Wheel[Entry] = Wheel()
                 router = _router(settings, clock, definitions, users, wheel, entrance)
                 intake = _intake(settings, arrivals, store, definitions, writer, router, settling, last_sequence)
-                settling.follow(router, intake)
+                scenarios = ScenarioClock(
+                    store=store,
+                    clock=arrivals,
+                    program_of=definitions.program_of,
+                    hand_over=router.hand_over,
+                    room=router.room_to_close,
+                )
+                settling.follow(router, intake, scenarios)
                 gatherer = Gatherer(partial(_accept_together, intake))
                 recovery = Recovery(JournalPages(store), router, intake)
                 engine = Engine(
@@ -135,6 +143,7 @@ async def _assembled(settings: Settings, clock: Clock, store: Store, pauses: GcP
                     router=router,
                     recovery=recovery,
                     definitions=definitions,
+                    scenarios=scenarios,
                     reader=reader,
                     gauges=Gauges(
                         limits=settings.limits,
@@ -146,11 +155,15 @@ async def _assembled(settings: Settings, clock: Clock, store: Store, pauses: GcP
                         recovery=recovery,
                         chain=chain,
                         pauses=pauses,
+                        scenarios=scenarios,
                     ).read,
                     read_threads=settings.api.reader_threads,
                 )
                 async with trio.open_nursery() as services:
                     services.start_soon(_recover_and_reap, recovery, router, wheel, arrivals, name="reaper")
+                    services.start_soon(
+                        _permanent(settings, "scenarios", after(recovery.done, scenarios)), name="scenarios"
+                    )
                     services.start_soon(sweep, writer, clock, name="janitor")
                     await services.start(gatherer.run, name="gatherer")
                     yield engine
@@ -182,9 +195,9 @@ def _start_chain(
     lists = settings.actors.stage_queue_lists
     entrance, inbox = trio.open_memory_channel[list[Envelope]](lists)
     chain: list[StageActor] = []
-    for step in build_chain(definitions.default_compartment, facts.context):
+    for step in build_chain(definitions.default_compartment, facts.context, definitions.program_of):
         outbox, next_inbox = trio.open_memory_channel[list[Envelope]](lists)
-        chain.append(StageActor(step.name, step.run, inbox, outbox, step.merge))
+        chain.append(StageActor(step.name, step.run, inbox, outbox, step.merge, step.move))
         inbox = next_inbox
 
     def again(envelope: Envelope) -> None:

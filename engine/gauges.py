@@ -5,13 +5,14 @@ from collections.abc import Mapping, Sequence
 from engine.actors.intake import Intake
 from engine.actors.recovery import Recovery
 from engine.actors.router import Router
+from engine.actors.scenario_clock import ScenarioClock
 from engine.actors.stage_actor import StageActor
 from engine.actors.user_actor import Entry
 from engine.actors.wheel import Wheel
 from engine.actors.writer import Writer
 from engine.observe import GcPauses
 from engine.settings import LimitsSettings
-from engine.store.port import Store
+from engine.store.port import Db, Store
 
 
 class Gauges:
@@ -33,6 +34,7 @@ class Gauges:
         recovery: Recovery,
         chain: Sequence[StageActor],
         pauses: GcPauses,
+        scenarios: ScenarioClock,
     ) -> None:
         self._limits = limits
         self._store = store
@@ -43,6 +45,7 @@ class Gauges:
         self._recovery = recovery
         self._chain = chain
         self._pauses = pauses
+        self._scenarios = scenarios
 
     def read(self) -> Mapping[str, float]:
         """All gauges by name; a bound is named like its number with `_max` behind it."""
@@ -79,6 +82,15 @@ class Gauges:
             "recovery_finished": float(recovery.finished),
             "gc_pause_last_ms": self._pauses.last_ms,
             "gc_pause_max_ms": self._pauses.max_ms,
+        }
+        moves = self._scenarios.statistics()
+        found |= {
+            "scenario_timers": store.entries.get(Db.TIMERS, 0),
+            "scenario_timers_standing": moves.passed_over,
+            "scenario_moves_in_flight": moves.in_flight,
+            "scenario_moves_in_flight_max": moves.max_in_flight,
+            "scenario_moves_settled": moves.moved,
+            "scenario_lag_ms": moves.lag_ms,
         }
         found |= {f"store_rows_{name}": rows for name, rows in store.entries.items()}
         for stage in self._chain:

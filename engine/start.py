@@ -11,6 +11,7 @@ from engine.actors.examine import Rules
 from engine.clock import Clock
 from engine.definitions.access import Keyring, first_token
 from engine.definitions.datamart import Compartment, Datamart
+from engine.definitions.defined import NOTHING
 from engine.definitions.registry import Registry, settle
 from engine.definitions.rows import (
     CHANNEL_PREFIX,
@@ -24,6 +25,8 @@ from engine.definitions.rows import (
     token_row,
 )
 from engine.definitions.signing import SigningKey
+from engine.pipeline.chain import build_program
+from engine.pipeline.stage import Program
 from engine.settings import DatamartSettings, Settings
 from engine.store.port import Db, Delete, Operation, Put, Store
 
@@ -52,6 +55,14 @@ class Definitions(Struct, frozen=True):
     def default_compartment(self, datamart: int) -> str:
         """The compartment of accounts that name none; also of a datamart that has been removed."""
         return self.registry.default_compartment(datamart)
+
+    def program_of(self, datamart: int) -> Program:
+        """The steps of a datamart."""
+        return UNDEFINED
+
+
+UNDEFINED = build_program(NOTHING)
+"""The steps of a datamart in which nothing is defined."""
 
 
 def rules_of(definitions: Definitions, settings: Settings) -> Callable[[int], Rules | None]:

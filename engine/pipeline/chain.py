@@ -11,7 +11,19 @@ from typing import Final, NamedTuple
 
 from engine.definitions.defined import NOTHING, Defined
 from engine.pipeline import analyzers, app_events, automations, conversions, create, event_rules, user_choices
-from engine.pipeline.stage import Context, Drop, Effect, Envelope, Keep, NothingKnown, Program, Stage, Verdict, keep
+from engine.pipeline.stage import (
+    Context,
+    Dead,
+    Drop,
+    Effect,
+    Envelope,
+    Keep,
+    NothingKnown,
+    Program,
+    Stage,
+    Verdict,
+    keep,
+)
 from engine.session.closed import Closed, Source
 
 BUILDERS: Final[tuple[tuple[str, Callable[[Defined], Stage]], ...]] = (
@@ -23,7 +35,7 @@ BUILDERS: Final[tuple[tuple[str, Callable[[Defined], Stage]], ...]] = (
 )
 """The steps between create and store, in order, each with what makes it."""
 
-MERGES: Final[tuple[Callable[[Closed, Context], tuple[Effect, ...]], ...]] = (app_events.moved,)
+MERGES: Final[tuple[Callable[[Closed, Context], tuple[Effect, ...]], ...]] = (app_events.moved, automations.moved)
 """What a merge does to what is known of two people, one function a kind of fact."""
 
 STORE = "store"
@@ -45,11 +57,13 @@ class ChainStep(NamedTuple):
         name: of the step.
         run: what it does with an envelope that is still to be stored.
         merge: what it does with an envelope without an activity that tells of a merge; None for nothing.
+        move: what it does with an envelope that moves somebody in a scenario; None for nothing. Never raises.
     """
 
     name: str
     run: Callable[[Envelope], Verdict]
     merge: Callable[[Envelope], None] | None = None
+    move: Callable[[Envelope], None] | None = None
 
 
 def build_chain(
@@ -83,6 +97,22 @@ def build_chain(
         envelope.effects = tuple(effect for moved in MERGES for effect in moved(envelope.closed, context))
         context.expect(envelope.effects)
 
+    def place(envelope: Envelope) -> None:
+        program_for(envelope)
+        context_for(envelope)  # Its place among the activities of the user is the one in which it comes in.
+
+    def move(envelope: Envelope) -> None:
+        closed, context = envelope.closed, context_for(envelope)
+        # Supervision is the point here, as for a step that raises: nobody else's scenario stops for it.
+        try:
+            envelope.effects = automations.move(program_for(envelope).steps[automations.NAME], closed, context)
+        except Exception as error:
+            envelope.effects = automations.give_up(closed, context)
+            envelope.verdict, envelope.stage = Dead("move_failed", f"{closed.move}: {error!r}"), automations.NAME
+        context.expect(envelope.effects)
+
+    moves = {automations.NAME: move}
+
     def step(name: str) -> Callable[[Envelope], Verdict]:
         def run(envelope: Envelope) -> Verdict:
             activity = envelope.activity
@@ -100,7 +130,10 @@ def build_chain(
             context_for(envelope).expect(verdict.effects)
         return verdict
 
-    return (ChainStep(create.NAME, make, merge), *(ChainStep(name, step(name)) for name, _ in BUILDERS))
+    return (
+        ChainStep(create.NAME, make, merge, place),
+        *(ChainStep(name, step(name), None, moves.get(name)) for name, _ in BUILDERS),
+    )
 
 
 def skips_processing(envelope: Envelope) -> bool:

@@ -8,6 +8,7 @@ from msgspec import Struct
 from engine.definitions.defined import Defined
 from engine.model.activity import Activity
 from engine.model.fact import FactKind
+from engine.model.identifiers import Identifier
 from engine.session.closed import Closed
 
 
@@ -196,6 +197,10 @@ class Context(Protocol):
         """
         ...
 
+    def identifiers(self) -> Sequence[Identifier]:
+        """By what the activity's user point is known, as of the last commit."""
+        ...
+
     def expect(self, effects: Sequence[Effect]) -> None:
         """Show these effects of the activity, too, to its own later steps and to the activities behind it."""
         ...
@@ -219,6 +224,10 @@ class NothingKnown:
     def read(self, kind: FactKind, user_point: bytes | None = None) -> bytes | None:
         """As `Context.read`."""
         return None
+
+    def identifiers(self) -> Sequence[Identifier]:
+        """As `Context.identifiers`."""
+        return ()
 
     def expect(self, effects: Sequence[Effect]) -> None:
         """As `Context.expect`."""
