@@ -11,8 +11,8 @@ from msgspec import Struct
 
 from engine.definitions.declared.segments import Segment
 from engine.definitions.defined import Defined
+from engine.definitions.queries import compile_declared
 from engine.errors import CallerError
-from engine.pipeline.automations.queries import compiler
 from engine.query.condition import Condition
 from engine.scenario.storyline import Exit, Known, Storyline, compile_storyline
 
@@ -70,12 +70,11 @@ def compile_automations(defined: Defined) -> Compiled:
     Raises:
         CallerError: one of them cannot work; its path is below the datamart.
     """
-    compile_query = compiler(defined)
     segments = _segments(defined.segments)
     known = Known(
         segments=segments.keys(),
         destinations={one.id for one in defined.destinations},
-        compile=compile_query,
+        compile=lambda query, path: compile_declared(query, defined, path),
     )
     storylines: dict[str, Storyline] = {}
     for index, automation in enumerate(defined.automations):

@@ -12,7 +12,7 @@ from typing import Any
 from engine.definitions.declared.automations import AddToSegment, CustomAction, DeleteFromSegment, If, Node, Webhook
 from engine.definitions.declared.segments import Segment
 from engine.model.fact import FactKind
-from engine.model.identifiers import Identifier
+from engine.model.identifiers import Identifier, uuid_text
 from engine.model.scenarios import MAX_INSIDE, Cause, Inside, Scenarios, decode_scenarios, encode_scenarios
 from engine.model.scenarios import shown as scenarios_shown
 from engine.model.segments import MAX_SEGMENTS, Membership, Segments, decode_segments, encode_segments, joined
@@ -120,7 +120,8 @@ class Person:
             "segments": lambda: segments_shown(self.segments),
         }
         person = person_of(self._context, self.led.identifiers, own)
-        return Document(self.led.values, now_ms=self.now_ms, person=person)
+        user_point = uuid_text(self._closed.user_point)
+        return Document(self.led.values, now_ms=self.now_ms, person=person, user_point=user_point)
 
     def note(self, about: str, outcome: str, detail: str = "") -> None:
         """Say what happened, where somebody asked."""
