@@ -26,6 +26,7 @@ from engine.actors.receipt import Receipt
 from engine.actors.recovery import Recovery
 from engine.actors.room import Bounds, UserRates
 from engine.actors.router import Router
+from engine.actors.scenario_clock import ScenarioClock, after
 from engine.actors.seen import SeenKeys
 from engine.actors.settling import Settling
 from engine.actors.stage_actor import StageActor
@@ -146,7 +147,14 @@ async def _assembled(settings: Settings, clock: Clock, store: Store, pauses: GcP
                 intake = _intake(
                     settings, arrivals, store, definitions, writer, router, identities, settling, last_sequence
                 )
-                settling.follow(router, intake)
+                scenarios = ScenarioClock(
+                    store=store,
+                    clock=arrivals,
+                    program_of=definitions.program_of,
+                    hand_over=router.hand_over,
+                    room=router.room_to_close,
+                )
+                settling.follow(router, intake, scenarios)
                 attaching.follow(intake)
                 gatherer = Gatherer(partial(_accept_together, intake))
                 recovery = Recovery(JournalPages(store), router, intake)
@@ -157,6 +165,7 @@ async def _assembled(settings: Settings, clock: Clock, store: Store, pauses: GcP
                     recovery=recovery,
                     definitions=definitions,
                     applier=Applier(store, writer, definitions, clock, outbox.definitions_changed),
+                    scenarios=scenarios,
                     reader=reader,
                     explainer=Explainer(store, definitions, arrivals),
                     gauges=Gauges(
@@ -171,11 +180,15 @@ async def _assembled(settings: Settings, clock: Clock, store: Store, pauses: GcP
                         pauses=pauses,
                         definitions=definitions,
                         outbox=outbox,
+                        scenarios=scenarios,
                     ).read,
                     read_threads=settings.api.reader_threads,
                 )
                 async with trio.open_nursery() as services:
                     services.start_soon(_recover_and_reap, recovery, router, wheel, arrivals, name="reaper")
+                    services.start_soon(
+                        _permanent(settings, "scenarios", after(recovery.done, scenarios)), name="scenarios"
+                    )
                     services.start_soon(sweep, writer, clock, name="janitor")
                     await services.start(gatherer.run, name="gatherer")
                     yield engine
@@ -212,7 +225,7 @@ def _start_chain(
     chain: list[StageActor] = []
     for step in build_chain(definitions.default_compartment, facts.context, definitions.program_of):
         outbox, next_inbox = trio.open_memory_channel[list[Envelope]](lists)
-        chain.append(StageActor(step.name, step.run, inbox, outbox, step.merge))
+        chain.append(StageActor(step.name, step.run, inbox, outbox, step.merge, step.move))
         inbox = next_inbox
 
     def again(envelope: Envelope) -> None:

@@ -12,6 +12,7 @@ from engine.actors.intake import Intake
 from engine.actors.receipt import Idempotency, Original, Receipt
 from engine.actors.recovery import Recovery
 from engine.actors.router import Router
+from engine.actors.scenario_clock import ScenarioClock
 from engine.actors.user_actor import UserKey
 from engine.applying import Applier
 from engine.definitions.access import Access
@@ -77,6 +78,7 @@ class Engine:
         recovery: Recovery,
         definitions: Definitions,
         applier: Applier,
+        scenarios: ScenarioClock,
         reader: Reader,
         explainer: Explainer,
         gauges: Callable[[], Mapping[str, float]],
@@ -88,6 +90,7 @@ class Engine:
         self._recovery = recovery
         self._definitions = definitions
         self._applier = applier
+        self._scenarios = scenarios
         self._limiter = trio.CapacityLimiter(read_threads)
         self._metrics = Metrics(self._counters, gauges)
         self.reader = reader
@@ -203,6 +206,25 @@ class Engine:
                     await trio.sleep(RETRY_S)
             await receipt.durable()
         return len(points)
+
+    async def enter_scenario(self, datamart: int, user_point: str, scenario: str) -> bool:
+        """Have a person enter a scenario without an activity, as for a test. Returns when that is stored.
+
+        Args:
+            datamart, user_point: who; an alias stands for whom it has become.
+            scenario: id of the automation.
+
+        Returns:
+            False where the automation is not active, or the person is inside already.
+        """
+        await self._recovery.done.wait()
+        point = self._intake.survivor(datamart, UUID(user_point).bytes)
+        return await self._scenarios.enter(datamart, point, scenario)
+
+    def knows_segment(self, datamart: int, name: str) -> bool:
+        """Whether a datamart has a segment of this technical name, or with this id."""
+        segments = self._definitions.program_of(datamart).defined.segments
+        return any(name in (one.technical_name, one.id) for one in segments)
 
     async def activities(
         self,

@@ -52,7 +52,10 @@ TABLE: dict[str, Row] = {
     "engine.session": Row(rooms=("engine.model",), libraries=("publicsuffixlist", *VALUE_TYPES), pure=True),
     "engine.query": Row(rooms=("engine.model",), libraries=VALUE_TYPES, pure=True),
     "engine.definitions": Row(rooms=("engine.model", "engine.query"), libraries=VALUE_TYPES, pure=True),
-    "engine.scenario": Row(rooms=("engine.model", "engine.query"), libraries=VALUE_TYPES, pure=True),
+    # What it compiles is what definitions declare.
+    "engine.scenario": Row(
+        rooms=("engine.model", "engine.query", "engine.definitions"), libraries=VALUE_TYPES, pure=True
+    ),
     "engine.pipeline": Row(rooms=LOGIC, libraries=("re2", *VALUE_TYPES), pure=True),
     **{name: Row(rooms=("engine.model", *STORE_PURE), libraries=VALUE_TYPES, pure=True) for name in STORE_PURE},
     "engine.store.layout": Row(rooms=("engine.model", *STORE_PURE), libraries=("msgspec",), pure=True),

@@ -15,6 +15,7 @@ from engine.model.identifiers import Identifier
 from engine.pipeline.stage import Context, Effect, Envelope, FactKey, KeepFact, Note
 from engine.session.closed import Closed
 from engine.store.keys import fact_key
+from engine.store.layout import follow
 from engine.store.port import Db, Store
 
 Meeting = Callable[[int, bytes, Sequence[Identifier], int], tuple[bytes, bytes]]
@@ -63,6 +64,11 @@ class Facts:
                 return effect.value
         return self._store.get(Db.FACTS, fact_key(*key))
 
+    def identifiers(self, datamart: int, user_point: bytes) -> tuple[Identifier, ...]:
+        """By what a user point is known; of one that was absorbed, the person it has become."""
+        _, row = follow(self._store.get, datamart, user_point)
+        return tuple([link.identifier() for link in row.links]) if row is not None else ()
+
     def expect(self, context: "_Shown", key: FactKey) -> None:
         """From now on a fact is what this envelope's effects say. To be said once."""
         insort(self._ahead.setdefault(key, []), context, key=lambda shown: shown.place)
@@ -101,6 +107,10 @@ class _Shown:
         value = self._facts.as_of(self.place, key)
         self._seen += ((key, value),)
         return value
+
+    def identifiers(self) -> Sequence[Identifier]:
+        """As `Context.identifiers`."""
+        return self._facts.identifiers(self.envelope.closed.datamart, self.envelope.closed.user_point)
 
     def expect(self, effects: Sequence[Effect]) -> None:
         """As `Context.expect`."""

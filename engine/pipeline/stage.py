@@ -219,6 +219,10 @@ class Context(Protocol):
         """
         ...
 
+    def identifiers(self) -> Sequence[Identifier]:
+        """By what the activity's user point is known, as of the last commit."""
+        ...
+
     def expect(self, effects: Sequence[Effect]) -> None:
         """Show these effects of the activity, too, to its own later steps and to the activities behind it."""
         ...
@@ -255,6 +259,10 @@ class NothingKnown:
     def read(self, kind: FactKind, user_point: bytes | None = None) -> bytes | None:
         """As `Context.read`."""
         return None
+
+    def identifiers(self) -> Sequence[Identifier]:
+        """As `Context.identifiers`."""
+        return ()
 
     def expect(self, effects: Sequence[Effect]) -> None:
         """As `Context.expect`."""
@@ -342,3 +350,5 @@ class Program(Struct, frozen=True):
 
     defined: Defined
     steps: Mapping[str, Stage]
+    campaigns: Stage
+    scenarios: Stage
