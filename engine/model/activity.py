@@ -1,9 +1,10 @@
 """An activity: how it travels down the chain, is stored and is shown (facts: mediarithmics 1.2; decision 37)."""
 
 from collections.abc import Sequence
+from typing import Any
 from uuid import UUID
 
-from msgspec import Raw, Struct
+from msgspec import Raw, Struct, structs
 
 from engine.model.event import Event, event_from
 from engine.model.identifiers import Identifier
@@ -100,6 +101,10 @@ class Activity(Struct, kw_only=True):
             fields["$session_duration"] = Raw(encode(self.duration_s))
         fields.update(self.extras)
         return encode_fields(fields)
+
+    def replaced(self, **fields: Any) -> "Activity":  # noqa: ANN401 - of any of its fields
+        """The same activity with other values of these fields."""
+        return structs.replace(self, **fields)
 
 
 def extras_of(root: Fields) -> Fields:

@@ -6,11 +6,13 @@ a datamart (`build_program`), and an activity keeps the program it entered the c
 takes effect for the next activity.
 """
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
+from functools import partial
 from typing import Final, NamedTuple
 
 from engine.definitions.defined import NOTHING, Defined
 from engine.pipeline import analyzers, app_events, automations, conversions, create, event_rules, user_choices
+from engine.pipeline.asking import Nobody, Oracle, answered
 from engine.pipeline.stage import Context, Drop, Effect, Envelope, Keep, NothingKnown, Program, Stage, Verdict, keep
 from engine.session.closed import Closed, Source
 
@@ -22,6 +24,9 @@ BUILDERS: Final[tuple[tuple[str, Callable[[Defined], Stage]], ...]] = (
     (user_choices.NAME, user_choices.build),
 )
 """The steps between create and store, in order, each with what makes it."""
+
+WAITING: Final = frozenset((analyzers.NAME,))
+"""Steps that may wait for somebody outside: their calls overlap, results leave in order per user point."""
 
 MERGES: Final[tuple[Callable[[Closed, Context], tuple[Effect, ...]], ...]] = (app_events.moved,)
 """What a merge does to what is known of two people, one function a kind of fact."""
@@ -43,19 +48,23 @@ class ChainStep(NamedTuple):
 
     Attributes:
         name: of the step.
-        run: what it does with an envelope that is still to be stored.
+        run: what it does with an envelope that is still to be stored: a verdict, or in a step that may wait, what is
+            to be awaited for it.
         merge: what it does with an envelope without an activity that tells of a merge; None for nothing.
+        may_wait: whether it is one of those.
     """
 
     name: str
-    run: Callable[[Envelope], Verdict]
+    run: Callable[[Envelope], Verdict | Awaitable[Verdict]]
     merge: Callable[[Envelope], None] | None = None
+    may_wait: bool = False
 
 
 def build_chain(
     default_compartment: Callable[[int], str],
     context_of: Callable[[Envelope], Context] | None = None,
     program_of: Callable[[int], Program] | None = None,
+    oracle: Oracle | None = None,
 ) -> tuple[ChainStep, ...]:
     """All steps in front of the store, ready to be put into stage actors.
 
@@ -63,8 +72,9 @@ def build_chain(
         default_compartment: of a datamart, for accounts that name none.
         context_of: what the steps of an envelope may read beside the activity; nothing is known of anybody when None.
         program_of: the steps of a datamart as they are defined now; nothing is defined anywhere when None.
+        oracle: who answers the questions of steps; nobody when None, and then they fail.
     """
-    nothing, undefined = NothingKnown(), build_program(NOTHING)
+    nothing, undefined, asked = NothingKnown(), build_program(NOTHING), oracle or Nobody()
     context_for = context_of or (lambda envelope: nothing)
 
     def program_for(envelope: Envelope) -> Program:
@@ -83,15 +93,18 @@ def build_chain(
         envelope.effects = tuple(effect for moved in MERGES for effect in moved(envelope.closed, context))
         context.expect(envelope.effects)
 
-    def step(name: str) -> Callable[[Envelope], Verdict]:
-        def run(envelope: Envelope) -> Verdict:
+    def step(name: str) -> Callable[[Envelope], Verdict | Awaitable[Verdict]]:
+        def run(envelope: Envelope) -> Verdict | Awaitable[Verdict]:
             activity = envelope.activity
             if activity is None:
                 raise TypeError("an envelope reached a step before `create`")
             stage = program_for(envelope).steps[name]
             if stage is keep or skips_processing(envelope):
                 return Keep(activity)
-            return _expected(stage(envelope.closed, activity, context_for(envelope)), envelope)
+            found = stage(envelope.closed, activity, context_for(envelope))
+            if isinstance(found, Verdict):
+                return _expected(found, envelope)
+            return answered(found, envelope, asked, partial(_expected, envelope=envelope))
 
         return run
 
@@ -100,7 +113,10 @@ def build_chain(
             context_for(envelope).expect(verdict.effects)
         return verdict
 
-    return (ChainStep(create.NAME, make, merge), *(ChainStep(name, step(name)) for name, _ in BUILDERS))
+    return (
+        ChainStep(create.NAME, make, merge),
+        *(ChainStep(name, step(name), may_wait=name in WAITING) for name, _ in BUILDERS),
+    )
 
 
 def skips_processing(envelope: Envelope) -> bool:
