@@ -13,12 +13,14 @@ from functools import partial
 
 import trio
 
+from engine.actors.analysts.oracle import Analysts, open_analysts
 from engine.actors.arrivals import ArrivalClock
 from engine.actors.facts import Facts
 from engine.actors.gather import Gatherer
 from engine.actors.identities import Identities
 from engine.actors.intake import Intake
 from engine.actors.janitor import sweep
+from engine.actors.overlapping_stage import OverlappingStageActor
 from engine.actors.reaper import reap
 from engine.actors.receipt import Receipt
 from engine.actors.recovery import Recovery
@@ -26,7 +28,7 @@ from engine.actors.room import Bounds, UserRates
 from engine.actors.router import Router
 from engine.actors.seen import SeenKeys
 from engine.actors.settling import Settling
-from engine.actors.stage_actor import StageActor
+from engine.actors.stage_actor import Counting, StageActor
 from engine.actors.store_actor import Settler, StoreActor
 from engine.actors.supervisor import Quarantine, supervise
 from engine.actors.user_actor import Entry, UserKey
@@ -120,8 +122,8 @@ async def _assembled(settings: Settings, clock: Clock, store: Store, pauses: GcP
     actors = settings.actors
     async with trio.open_nursery() as outer:
         outer.start_soon(_permanent(settings, "writer", writer.run), name="writer")
-        async with trio.open_nursery() as stages:
-            entrance, chain = _start_chain(settings, clock, definitions, facts, writer, settling, stages)
+        async with open_analysts(settings.analyzers, _report) as analysts, trio.open_nursery() as stages:
+            entrance, chain = _start_chain(settings, clock, definitions, facts, analysts, writer, settling, stages)
             async with trio.open_nursery() as users:
                 wheel: Wheel[Entry] = Wheel()
                 router = _router(settings, clock, definitions, users, wheel, entrance)
@@ -146,6 +148,7 @@ async def _assembled(settings: Settings, clock: Clock, store: Store, pauses: GcP
                         recovery=recovery,
                         chain=chain,
                         pauses=pauses,
+                        analysts=analysts.gauges,
                     ).read,
                     read_threads=settings.api.reader_threads,
                 )
@@ -174,29 +177,36 @@ def _start_chain(
     clock: Clock,
     definitions: Definitions,
     facts: Facts,
+    analysts: Analysts,
     writer: Writer,
     settling: Settling,
     nursery: trio.Nursery,
-) -> "tuple[trio.MemorySendChannel[list[Envelope]], list[StageActor]]":
+) -> "tuple[trio.MemorySendChannel[list[Envelope]], list[Counting]]":
     """All stage actors and the store actor, running; returns the entrance and the stages."""
     lists = settings.actors.stage_queue_lists
     entrance, inbox = trio.open_memory_channel[list[Envelope]](lists)
-    chain: list[StageActor] = []
-    for step in build_chain(definitions.default_compartment, facts.context):
+    chain: list[StageActor | OverlappingStageActor] = []
+    held = settings.analyzers.max_waiting
+    for step in build_chain(definitions.default_compartment, facts.context, oracle=analysts):
         outbox, next_inbox = trio.open_memory_channel[list[Envelope]](lists)
-        chain.append(StageActor(step.name, step.run, inbox, outbox, step.merge))
+        chain.append(
+            # How many calls are open is each analyzer's own limit.
+            OverlappingStageActor(step.name, step.run, inbox, outbox, calls=held, held=held)
+            if step.may_wait
+            else StageActor(step.name, step.run, inbox, outbox, step.merge)
+        )
         inbox = next_inbox
 
-    def again(envelope: Envelope) -> None:
+    async def again(envelope: Envelope) -> None:
         for stage in chain:
-            stage.look(envelope)
+            await stage.again(envelope)
 
     settler = Settler(clock.wall_ms, settings.storage.dead_letter_days * MS_PER_DAY)
     storing = StoreActor(inbox, writer, settler, settling.settled, again)
     for stage in chain:
         nursery.start_soon(_permanent(settings, stage.name, stage.run), name=stage.name)
     nursery.start_soon(_permanent(settings, STORE, storing.run), name=STORE)
-    return entrance, chain
+    return entrance, list[Counting](chain)
 
 
 def _router(

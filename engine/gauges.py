@@ -1,11 +1,11 @@
 """How near each bound is, read when somebody asks (house: Everything is bounded)."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from engine.actors.intake import Intake
 from engine.actors.recovery import Recovery
 from engine.actors.router import Router
-from engine.actors.stage_actor import StageActor
+from engine.actors.stage_actor import Counting
 from engine.actors.user_actor import Entry
 from engine.actors.wheel import Wheel
 from engine.actors.writer import Writer
@@ -19,6 +19,7 @@ class Gauges:
 
     Args:
         limits: the bounds that are shown beside the numbers.
+        analysts: the gauges of those whom the analyzers' step asks.
     """
 
     def __init__(
@@ -31,8 +32,9 @@ class Gauges:
         wheel: Wheel[Entry],
         intake: Intake,
         recovery: Recovery,
-        chain: Sequence[StageActor],
+        chain: Sequence[Counting],
         pauses: GcPauses,
+        analysts: Callable[[], Mapping[str, float]] = dict,
     ) -> None:
         self._limits = limits
         self._store = store
@@ -43,6 +45,7 @@ class Gauges:
         self._recovery = recovery
         self._chain = chain
         self._pauses = pauses
+        self._analysts = analysts
 
     def read(self) -> Mapping[str, float]:
         """All gauges by name; a bound is named like its number with `_max` behind it."""
@@ -88,5 +91,7 @@ class Gauges:
                 f"stage_{stage.name}_queued_lists": counts.queued_lists,
                 f"stage_{stage.name}_queued_lists_max": counts.max_queued_lists,
                 f"stage_{stage.name}_errors": counts.errors,
+                f"stage_{stage.name}_waiting": stage.waiting,
             }
+        found |= self._analysts()
         return found

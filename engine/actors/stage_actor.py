@@ -97,6 +97,15 @@ class Counting:
             max_queued_lists=queue.max_buffer_size,
         )
 
+    @property
+    def waiting(self) -> int:
+        """Envelopes that wait for somebody outside, or behind one that does."""
+        return 0
+
+    async def again(self, envelope: Envelope) -> None:
+        """Take an envelope through the step beside what goes through the actor."""
+        raise NotImplementedError
+
     def failed(self, error: Exception) -> Dead:
         """The verdict on an envelope for which the step raised."""
         self._errors += 1

@@ -22,6 +22,7 @@ from engine.settings.loading import (
 from engine.settings.root import Settings
 from engine.settings.sections import (
     ActorsSettings,
+    AnalyzersSettings,
     ApiSettings,
     LimitsSettings,
     LogSettings,
@@ -34,6 +35,7 @@ __all__ = [
     "ENV_PREFIX",
     "SITE_TOKEN_VARIABLE",
     "ActorsSettings",
+    "AnalyzersSettings",
     "ApiSettings",
     "ChannelDeclaration",
     "CollectSettings",

@@ -10,6 +10,7 @@ from engine.settings.collect import CollectSettings, RateSettings, VisitorSettin
 from engine.settings.declarations import ChannelDeclaration, DatamartSettings
 from engine.settings.sections import (
     ActorsSettings,
+    AnalyzersSettings,
     ApiSettings,
     LimitsSettings,
     LogSettings,
@@ -31,6 +32,7 @@ class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     api: ApiSettings = ApiSettings()
     log: LogSettings = LogSettings()
     actors: ActorsSettings = ActorsSettings()
+    analyzers: AnalyzersSettings = AnalyzersSettings()
     datamarts: tuple[DatamartSettings, ...] = field(
         default=(DatamartSettings(id=1, channels=(ChannelDeclaration(id="1"),)),), name="datamart"
     )
