@@ -8,13 +8,19 @@ async with open_engine() as engine:
 from engine.actors.examine import split_items
 from engine.actors.gather import Gathered
 from engine.actors.receipt import Idempotency, ItemError, ItemResult, Original, Receipt
+from engine.applying import apply_to_directory
 from engine.clock import Clock, EventClock, SystemClock
+from engine.declaring import file_tables
 from engine.definitions.access import Access, parse_authorization
+from engine.definitions.declared.datamarts import Declared
+from engine.definitions.difference import Change, Difference, FieldChange, MadeToken
+from engine.definitions.reading import definitions_reference
 from engine.definitions.registry import PublicToken
 from engine.definitions.signing import SigningKey
 from engine.engine import open_engine
 from engine.errors import (
     ActorFailed,
+    BadDefinition,
     BadSettings,
     Broken,
     CallerError,
@@ -42,18 +48,23 @@ from engine.store.memory import MemoryStore
 __all__ = [
     "Access",
     "ActorFailed",
+    "BadDefinition",
     "BadSettings",
     "Broken",
     "Buckets",
     "CallerError",
+    "Change",
     "ChannelSettings",
     "Clock",
     "Closing",
     "CollectSettings",
     "Condition",
     "DeadLetter",
+    "Declared",
+    "Difference",
     "Engine",
     "EventClock",
+    "FieldChange",
     "Filters",
     "Gathered",
     "HotUser",
@@ -61,6 +72,7 @@ __all__ = [
     "IdempotencyConflict",
     "ItemError",
     "ItemResult",
+    "MadeToken",
     "MemoryStore",
     "Original",
     "Overloaded",
@@ -81,7 +93,10 @@ __all__ = [
     "SystemClock",
     "Unavailable",
     "VisitorSettings",
+    "apply_to_directory",
     "configure_logging",
+    "definitions_reference",
+    "file_tables",
     "load_settings",
     "log",
     "open_engine",

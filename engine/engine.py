@@ -13,6 +13,7 @@ from functools import partial
 
 import trio
 
+from engine.actors.analysts.callables import look_in
 from engine.actors.analysts.oracle import Analysts, open_analysts
 from engine.actors.arrivals import ArrivalClock
 from engine.actors.facts import Facts
@@ -34,17 +35,19 @@ from engine.actors.supervisor import Quarantine, supervise
 from engine.actors.user_actor import Entry, UserKey
 from engine.actors.wheel import Wheel
 from engine.actors.writer import Writer
+from engine.applying import Applier
 from engine.clock import Clock, SystemClock
 from engine.errors import Broken
 from engine.facade import Engine
 from engine.gauges import Gauges
 from engine.identity.placeholders import Placeholders
+from engine.live import Definitions
 from engine.observe import GcPauses, log
 from engine.pipeline.chain import STORE, build_chain
 from engine.pipeline.stage import Envelope
 from engine.reader import JournalPages, Reader
 from engine.settings import Settings
-from engine.start import Definitions, prepare, rules_of
+from engine.start import prepare
 from engine.store.environment import LmdbStore
 from engine.store.port import Store
 
@@ -71,6 +74,7 @@ async def open_engine(
         StoreLocked: another engine works on the directory.
         SchemaTooNew: the store was written by a newer version; it was not touched.
         BadSettings: the directory cannot be made, or tokens are given twice.
+        BadDefinition: `settings.definitions.file` cannot work.
         Broken: the engine could not go on; it comes out of the block, whatever the block was doing.
     """
     settings = settings or Settings()
@@ -105,6 +109,7 @@ def _the_error(group: BaseExceptionGroup[BaseException]) -> BaseException:
 
 @asynccontextmanager
 async def _assembled(settings: Settings, clock: Clock, store: Store, pauses: GcPauses) -> AsyncIterator[Engine]:
+    look_in(settings.analyzers.python_path)
     definitions = await trio.to_thread.run_sync(prepare, store, settings, clock)
     reader = Reader(store, clock.wall_ms)
     last_sequence, last_arrival_ms = await trio.to_thread.run_sync(reader.last_place)
@@ -137,6 +142,7 @@ async def _assembled(settings: Settings, clock: Clock, store: Store, pauses: GcP
                     router=router,
                     recovery=recovery,
                     definitions=definitions,
+                    applier=Applier(store, writer, definitions, clock),
                     reader=reader,
                     gauges=Gauges(
                         limits=settings.limits,
@@ -149,6 +155,7 @@ async def _assembled(settings: Settings, clock: Clock, store: Store, pauses: GcP
                         chain=chain,
                         pauses=pauses,
                         analysts=analysts.gauges,
+                        definitions=definitions,
                     ).read,
                     read_threads=settings.api.reader_threads,
                 )
@@ -187,7 +194,7 @@ def _start_chain(
     entrance, inbox = trio.open_memory_channel[list[Envelope]](lists)
     chain: list[StageActor | OverlappingStageActor] = []
     held = settings.analyzers.max_waiting
-    for step in build_chain(definitions.default_compartment, facts.context, oracle=analysts):
+    for step in build_chain(definitions.default_compartment, facts.context, definitions.program_of, analysts):
         outbox, next_inbox = trio.open_memory_channel[list[Envelope]](lists)
         chain.append(
             # How many calls are open is each analyzer's own limit.
@@ -224,7 +231,7 @@ def _router(
     return Router(
         nursery=nursery,
         wheel=wheel,
-        channel_at=definitions.registry.channel_at,
+        channel_at=definitions.channel_at,
         first_stage=entrance,
         now_ms=clock.wall_ms,
         report=_report,
@@ -263,7 +270,7 @@ def _intake(
         user_rates=UserRates(
             rates.events_per_s_of_user, rates.burst_of_user, rates.max_tracked, now_s=trio.current_time
         ),
-        rules=rules_of(definitions, settings),
+        rules=definitions.rules.get,
         stored=settling.wait,
         last_sequence=last_sequence,
     )

@@ -12,10 +12,14 @@ from engine.actors.receipt import Idempotency, Original, Receipt
 from engine.actors.recovery import Recovery
 from engine.actors.router import Router
 from engine.actors.user_actor import UserKey
+from engine.applying import Applier
 from engine.definitions.access import Access
+from engine.definitions.difference import Difference
+from engine.definitions.reading import Source
 from engine.definitions.registry import PublicToken
 from engine.definitions.signing import SigningKey
 from engine.errors import Overloaded, SojournError, Unavailable
+from engine.live import Definitions
 from engine.model.activity import public
 from engine.model.channel import ChannelSettings
 from engine.model.wire import decode_fields
@@ -23,7 +27,6 @@ from engine.observe import Metrics
 from engine.pipeline.create import create, session_snapshot
 from engine.reader import STATISTICS, Reader
 from engine.selector import Filters, ts_of
-from engine.start import Definitions
 
 CLOSE_SLICE = 500
 """Requests to close in one transaction: a step of a few milliseconds, then others have their turn."""
@@ -68,6 +71,7 @@ class Engine:
         router: Router,
         recovery: Recovery,
         definitions: Definitions,
+        applier: Applier,
         reader: Reader,
         gauges: Callable[[], Mapping[str, float]],
         read_threads: int,
@@ -77,6 +81,7 @@ class Engine:
         self._router = router
         self._recovery = recovery
         self._definitions = definitions
+        self._applier = applier
         self._limiter = trio.CapacityLimiter(read_threads)
         self._metrics = Metrics(self._counters, gauges)
         self.reader = reader
@@ -271,6 +276,35 @@ class Engine:
             await self._recovery.done.wait()
             return
         raise Unavailable("the engine is still reading its journal: open sessions cannot be shown", retry_after_s=5)
+
+    async def apply(self, declared: Source, *, dry_run: bool = False) -> Difference:
+        """Make these the definitions of the datamarts that they name, for the next activity; others stay as they are.
+
+        What is left out of such a datamart is not in use any more. All of it is applied, in one transaction, or
+        nothing. One call works at a time, the others wait.
+
+        Args:
+            declared: TOML or JSON text, plain tables, or `Declared`.
+            dry_run: only tell what would be different.
+
+        Returns:
+            What is different from what was applied before; nothing was written where that is nothing.
+
+        Raises:
+            BadDefinition: something cannot work; nothing was applied. All faults are named, each with its path.
+            Unavailable: the store is full, or takes an earlier apply first.
+            Overloaded, Closing, Broken: nothing was applied.
+        """
+        return await self._applier.apply(declared, dry_run=dry_run)
+
+    async def apply_file(self) -> Difference | None:
+        """Apply the file that the settings name once more, as at the start; None when they name none.
+
+        Raises:
+            BadDefinition: it cannot be read, or something in it cannot work.
+            Unavailable, Overloaded, Closing, Broken: as `apply`.
+        """
+        return await self._applier.apply_file()
 
     def authorize(self, token: str, *, scope: str, datamart: int) -> Access | None:
         """What a token may do, or None when it may not do this (decision 39).

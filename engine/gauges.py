@@ -9,6 +9,7 @@ from engine.actors.stage_actor import Counting
 from engine.actors.user_actor import Entry
 from engine.actors.wheel import Wheel
 from engine.actors.writer import Writer
+from engine.live import Definitions
 from engine.observe import GcPauses
 from engine.settings import LimitsSettings
 from engine.store.port import Store
@@ -34,6 +35,7 @@ class Gauges:
         recovery: Recovery,
         chain: Sequence[Counting],
         pauses: GcPauses,
+        definitions: Definitions,
         analysts: Callable[[], Mapping[str, float]] = dict,
     ) -> None:
         self._limits = limits
@@ -46,6 +48,7 @@ class Gauges:
         self._chain = chain
         self._pauses = pauses
         self._analysts = analysts
+        self._definitions = definitions
 
     def read(self) -> Mapping[str, float]:
         """All gauges by name; a bound is named like its number with `_max` behind it."""
@@ -80,6 +83,7 @@ class Gauges:
             "recovery_orphans": recovery.orphans,
             "recovery_damaged_states": recovery.damaged,
             "recovery_finished": float(recovery.finished),
+            "definitions_set_aside": sum(map(len, self._definitions.holding.aside.values())),
             "gc_pause_last_ms": self._pauses.last_ms,
             "gc_pause_max_ms": self._pauses.max_ms,
         }

@@ -65,7 +65,17 @@ TABLE: dict[str, Row] = {
     "engine.jobs": Row(rooms=ACTORS_SEE, libraries=("trio", "httpx", *VALUE_TYPES)),
     **{
         name: Row(rooms=("engine.*",), libraries=("trio", *VALUE_TYPES))
-        for name in ("engine.facade", "engine.gauges", "engine.reader", "engine.selector", "engine.start")
+        for name in (
+            *("engine.facade", "engine.gauges", "engine.reader", "engine.selector", "engine.start"),
+            *(
+                "engine.applying",
+                "engine.declared",
+                "engine.declaring",
+                "engine.live",
+                "engine.planning",
+                "engine.programs",
+            ),
+        )
     },
     "engine.engine": Row(rooms=("engine.*",), libraries=("trio", *VALUE_TYPES)),
     "engine": Row(rooms=("engine.*",)),
@@ -77,7 +87,7 @@ TABLE: dict[str, Row] = {
         ),
     ),
 }
-MAY_BUILD_CLOCKS = ("engine", "engine.engine", "engine.reader", "engine.clock")
+MAY_BUILD_CLOCKS = ("engine", "engine.applying", "engine.engine", "engine.reader", "engine.clock")
 # Of the modules of engine.pipeline, all may import the first and the second may import all; any other is a step.
 PIPELINE_SHARED, PIPELINE_CHAIN = ("stage", "documents"), "chain"
 

@@ -125,6 +125,9 @@ class OverlappingStageActor(Counting):
                 if begun % ENVELOPES_PER_STEP == 0:
                     await trio.lowlevel.checkpoint()
             self._pass_on()
+            # What is ready waits for the chain ahead, and the chain behind for that. Calls go on meanwhile.
+            while self._ready:
+                await self._freed.park()
             try:
                 self._unread.extend(await receive_lists(self._inbox))
             except trio.EndOfChannel:

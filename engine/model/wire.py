@@ -16,6 +16,9 @@ from engine.model.limits import MAX_NESTING
 
 T = TypeVar("T")
 
+Decoder = msgspec.json.Decoder
+"""Decodes into one type; made by `decoder`."""
+
 Fields = dict[str, Raw]
 """A JSON object whose values stay encoded."""
 

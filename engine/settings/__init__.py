@@ -5,13 +5,9 @@ the reference back. A key comes from, the later winning: its default, the file, 
 environment (two underscores between the parts), what the command line overrides.
 """
 
+from engine.model.declarations import ChannelDeclaration, CompartmentDeclaration
 from engine.settings.collect import CollectSettings, RateSettings, VisitorSettings
-from engine.settings.declarations import (
-    ChannelDeclaration,
-    CompartmentDeclaration,
-    DatamartSettings,
-    SigningKeyDeclaration,
-)
+from engine.settings.declarations import DatamartSettings, SigningKeyDeclaration
 from engine.settings.loading import (
     ADMIN_TOKEN_VARIABLE,
     ENV_PREFIX,
@@ -24,6 +20,7 @@ from engine.settings.sections import (
     ActorsSettings,
     AnalyzersSettings,
     ApiSettings,
+    DefinitionsSettings,
     LimitsSettings,
     LogSettings,
     SessionSettings,
@@ -41,6 +38,7 @@ __all__ = [
     "CollectSettings",
     "CompartmentDeclaration",
     "DatamartSettings",
+    "DefinitionsSettings",
     "LimitsSettings",
     "LogSettings",
     "RateSettings",

@@ -25,6 +25,8 @@ from engine.model.types import (
     Token,
 )
 
+Path = Annotated[str, Meta(max_length=4096)]
+
 CHANNEL: Final = ChannelSettings(datamart=1, kind="SITE", id="1")
 """For the defaults of session rules."""
 
@@ -213,4 +215,16 @@ class AnalyzersSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields
     data_files: Annotated[
         str,
         Meta(max_length=255, description="Folder of the data files that plugins may read; empty: there are none."),
+    ] = ""
+
+
+class DefinitionsSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What datamarts, channels, rules, goals and the like are declared by, beside `[[datamart]]` here."""
+
+    file: Annotated[
+        Path,
+        Meta(
+            description="A TOML file of definitions (`sojourn config --definitions`), applied at each start, and again"
+            " at SIGHUP; empty: what was applied last holds."
+        ),
     ] = ""

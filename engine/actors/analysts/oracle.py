@@ -9,7 +9,6 @@ fail at once for as long as its breaker is open. A line is bounded by what the s
 """
 
 import re
-import sys
 import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
@@ -215,10 +214,9 @@ async def open_analysts(settings: AnalyzersSettings, report: Report) -> AsyncIte
     """The analysts of an engine, for as long as the block lasts; no process of theirs outlives it.
 
     Args:
-        settings: bounds, and where callables are found.
+        settings: bounds.
         report: told, with a name and what happened, when a breaker opens.
     """
-    sys.path[:0] = [one for one in settings.python_path if one not in sys.path]
     analysts = Analysts(settings, report)
     async with trio.open_nursery() as nursery:
         nursery.start_soon(analysts.look_after)
