@@ -10,6 +10,7 @@ from pathlib import Path
 import trio
 from msgspec import structs
 
+from engine.actors.analysts.callables import look_in
 from engine.actors.ticket import Ticket
 from engine.actors.writer import Writer
 from engine.clock import Clock, SystemClock
@@ -122,6 +123,7 @@ def apply_to_directory(directory: Path, settings: Settings, source: Source, *, d
         SchemaTooNew, StoreFull, StoreBroken, BadSettings: as `open_engine`.
     """
     declared = read_declared(source)
+    look_in(settings.analyzers.python_path)
     store: Store
     if dry_run:
         try:

@@ -13,6 +13,8 @@ from functools import partial
 
 import trio
 
+from engine.actors.analysts.callables import look_in
+from engine.actors.analysts.oracle import Analysts, open_analysts
 from engine.actors.arrivals import ArrivalClock
 from engine.actors.attaching import Attaching
 from engine.actors.facts import Facts
@@ -21,6 +23,7 @@ from engine.actors.identities import Identities
 from engine.actors.intake import Intake
 from engine.actors.janitor import sweep
 from engine.actors.outbox.service import Outbox
+from engine.actors.overlapping_stage import OverlappingStageActor
 from engine.actors.reaper import reap
 from engine.actors.receipt import Receipt
 from engine.actors.recovery import Recovery
@@ -29,7 +32,7 @@ from engine.actors.router import Router
 from engine.actors.scenario_clock import ScenarioClock, after
 from engine.actors.seen import SeenKeys
 from engine.actors.settling import Settling
-from engine.actors.stage_actor import StageActor
+from engine.actors.stage_actor import Counting, StageActor
 from engine.actors.store_actor import Settler, StoreActor
 from engine.actors.supervisor import Quarantine, supervise
 from engine.actors.user_actor import Entry, UserKey
@@ -110,6 +113,7 @@ def _the_error(group: BaseExceptionGroup[BaseException]) -> BaseException:
 
 @asynccontextmanager
 async def _assembled(settings: Settings, clock: Clock, store: Store, pauses: GcPauses) -> AsyncIterator[Engine]:
+    look_in(settings.analyzers.python_path)
     definitions = await trio.to_thread.run_sync(prepare, store, settings, clock)
     reader = Reader(store, clock.wall_ms)
     last_sequence, last_arrival_ms = await trio.to_thread.run_sync(reader.last_place)
@@ -139,8 +143,10 @@ async def _assembled(settings: Settings, clock: Clock, store: Store, pauses: GcP
     async with trio.open_nursery() as outer:
         outer.start_soon(_permanent(settings, "writer", writer.run), name="writer")
         outer.start_soon(_permanent(settings, "outbox", outbox.run), name="outbox")
-        async with trio.open_nursery() as stages:
-            entrance, chain = _start_chain(settings, clock, definitions, facts, writer, settling, attaching, stages)
+        async with open_analysts(settings.analyzers, _report) as analysts, trio.open_nursery() as stages:
+            entrance, chain = _start_chain(
+                settings, clock, definitions, facts, analysts, writer, settling, attaching, stages
+            )
             async with trio.open_nursery() as users:
                 wheel: Wheel[Entry] = Wheel()
                 router = _router(settings, clock, definitions, users, wheel, entrance)
@@ -178,6 +184,7 @@ async def _assembled(settings: Settings, clock: Clock, store: Store, pauses: GcP
                         recovery=recovery,
                         chain=chain,
                         pauses=pauses,
+                        analysts=analysts.gauges,
                         definitions=definitions,
                         outbox=outbox,
                         scenarios=scenarios,
@@ -214,30 +221,37 @@ def _start_chain(
     clock: Clock,
     definitions: Definitions,
     facts: Facts,
+    analysts: Analysts,
     writer: Writer,
     settling: Settling,
     attaching: Attaching,
     nursery: trio.Nursery,
-) -> "tuple[trio.MemorySendChannel[list[Envelope]], list[StageActor]]":
+) -> "tuple[trio.MemorySendChannel[list[Envelope]], list[Counting]]":
     """All stage actors and the store actor, running; returns the entrance and the stages."""
     lists = settings.actors.stage_queue_lists
     entrance, inbox = trio.open_memory_channel[list[Envelope]](lists)
-    chain: list[StageActor] = []
-    for step in build_chain(definitions.default_compartment, facts.context, definitions.program_of):
+    chain: list[StageActor | OverlappingStageActor] = []
+    held = settings.analyzers.max_waiting
+    for step in build_chain(definitions.default_compartment, facts.context, definitions.program_of, analysts):
         outbox, next_inbox = trio.open_memory_channel[list[Envelope]](lists)
-        chain.append(StageActor(step.name, step.run, inbox, outbox, step.merge, step.move))
+        chain.append(
+            # How many calls are open is each analyzer's own limit.
+            OverlappingStageActor(step.name, step.run, inbox, outbox, calls=held, held=held)
+            if step.may_wait
+            else StageActor(step.name, step.run, inbox, outbox, step.merge, step.move)
+        )
         inbox = next_inbox
 
-    def again(envelope: Envelope) -> None:
+    async def again(envelope: Envelope) -> None:
         for stage in chain:
-            stage.look(envelope)
+            await stage.again(envelope)
 
     settler = Settler(clock.wall_ms, settings.storage.dead_letter_days * MS_PER_DAY)
     storing = StoreActor(inbox, writer, settler, settling.settled, again, attaching)
     for stage in chain:
         nursery.start_soon(_permanent(settings, stage.name, stage.run), name=stage.name)
     nursery.start_soon(_permanent(settings, STORE, storing.run), name=STORE)
-    return entrance, chain
+    return entrance, list[Counting](chain)
 
 
 def _router(

@@ -1,13 +1,13 @@
 """How near each bound is, read when somebody asks (house: Everything is bounded)."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from engine.actors.intake import Intake
 from engine.actors.outbox.service import Outbox
 from engine.actors.recovery import Recovery
 from engine.actors.router import Router
 from engine.actors.scenario_clock import ScenarioClock
-from engine.actors.stage_actor import StageActor
+from engine.actors.stage_actor import Counting
 from engine.actors.user_actor import Entry
 from engine.actors.wheel import Wheel
 from engine.actors.writer import Writer
@@ -22,6 +22,7 @@ class Gauges:
 
     Args:
         limits: the bounds that are shown beside the numbers.
+        analysts: the gauges of those whom the analyzers' step asks.
     """
 
     def __init__(
@@ -34,11 +35,12 @@ class Gauges:
         wheel: Wheel[Entry],
         intake: Intake,
         recovery: Recovery,
-        chain: Sequence[StageActor],
+        chain: Sequence[Counting],
         pauses: GcPauses,
         definitions: Definitions,
         outbox: Outbox,
         scenarios: ScenarioClock,
+        analysts: Callable[[], Mapping[str, float]] = dict,
     ) -> None:
         self._limits = limits
         self._store = store
@@ -49,6 +51,7 @@ class Gauges:
         self._recovery = recovery
         self._chain = chain
         self._pauses = pauses
+        self._analysts = analysts
         self._definitions = definitions
         self._outbox = outbox
         self._scenarios = scenarios
@@ -108,5 +111,7 @@ class Gauges:
                 f"stage_{stage.name}_queued_lists": counts.queued_lists,
                 f"stage_{stage.name}_queued_lists_max": counts.max_queued_lists,
                 f"stage_{stage.name}_errors": counts.errors,
+                f"stage_{stage.name}_waiting": stage.waiting,
             }
+        found |= self._analysts()
         return found

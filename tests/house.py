@@ -61,6 +61,10 @@ TABLE: dict[str, Row] = {
     "engine.store.layout": Row(rooms=("engine.model", *STORE_PURE), libraries=("msgspec",), pure=True),
     "engine.store": Row(rooms=("engine.model", "engine.settings", "engine.observe"), libraries=("lmdb", *VALUE_TYPES)),
     "engine.actors": Row(rooms=ACTORS_SEE, libraries=("trio", "httpx", *VALUE_TYPES)),
+    # Plugins are called hundreds of times a second, httpx manages a hundred.
+    "engine.actors.analysts.http_client": Row(rooms=("engine.actors.analysts.calls",), libraries=("trio", "httptools")),
+    # A script of a process of its own, where there is no engine.
+    "engine.actors.analysts.child": Row(libraries=("msgspec",)),
     "engine.jobs": Row(rooms=ACTORS_SEE, libraries=("trio", "httpx", *VALUE_TYPES)),
     **{
         name: Row(rooms=("engine.*",), libraries=("trio", *VALUE_TYPES))

@@ -25,7 +25,7 @@ from engine.pipeline import (
     user_choices,
 )
 from engine.pipeline.asking import Nobody, Oracle, answered
-from engine.pipeline.in_turn import in_turn
+from engine.pipeline.in_turn import decided, in_turn
 from engine.pipeline.stage import (
     Attach,
     Context,
@@ -130,7 +130,7 @@ def build_chain(
         complete, context = program_for(envelope).campaigns, context_for(envelope)
         activity = create.create(closed, default_compartment(closed.datamart))
         if complete is not keep:
-            completed = complete(closed, activity, context)
+            completed = decided(complete(closed, activity, context))
             if not isinstance(completed, Keep):
                 return completed
             activity = completed.activity

@@ -1,29 +1,29 @@
 """Two steps as one: the second gets what the first keeps, and sees its effects before they are the envelope's."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 from engine.model.activity import Activity
 from engine.model.fact import FactKind
 from engine.model.identifiers import Identifier
-from engine.pipeline.stage import Context, Effect, Keep, KeepFact, Note, Stage, Verdict, keep
+from engine.pipeline.stage import Asking, Context, Effect, Keep, KeepFact, Note, Stage, Verdict, keep
 from engine.session.closed import Closed
 
-Waitless = Callable[[Closed, Activity, Context], Verdict]
-"""A step that has no questions."""
 
+def in_turn(first: Stage, second: Stage) -> Stage:
+    """What makes one step of two; their effects add up. A verdict of the first that is not to keep is that of both.
 
-def in_turn(first: Waitless, second: Stage) -> Stage:
-    """What makes one step of two; their effects add up. A verdict of the first that is not to keep is that of both."""
+    Neither may have questions.
+    """
     if first is keep:
         return second
 
     def both(closed: Closed, activity: Activity, context: Context) -> Verdict:
-        verdict = first(closed, activity, context)
+        verdict = decided(first(closed, activity, context))
         if not isinstance(verdict, Keep):
             return verdict
         if not verdict.effects:
-            return _decided(second(closed, verdict.activity, context))
-        after = _decided(second(closed, verdict.activity, _Behind(context, closed, verdict.effects)))
+            return decided(second(closed, verdict.activity, context))
+        after = decided(second(closed, verdict.activity, _Behind(context, closed, verdict.effects)))
         if isinstance(after, Keep):  # A drop has only its own effects (decision 34).
             return Keep(after.activity, (*verdict.effects, *after.effects))
         return after
@@ -31,9 +31,14 @@ def in_turn(first: Waitless, second: Stage) -> Stage:
     return first if second is keep else both
 
 
-def _decided(found: object) -> Verdict:
+def decided(found: Verdict | Asking) -> Verdict:
+    """The verdict of a step that has no questions.
+
+    Raises:
+        TypeError: it has some; a mistake of ours.
+    """
     if not isinstance(found, Verdict):
-        raise TypeError("a step behind another one in the same stage has no questions")
+        raise TypeError("a step that shares a stage has no questions")
     return found
 
 
@@ -59,6 +64,10 @@ class _Behind:
     def holds(self) -> bool:
         """As `Context.holds`."""
         return self._context.holds()
+
+    def identifiers(self) -> Sequence[Identifier]:
+        """As `Context.identifiers`."""
+        return self._context.identifiers()
 
     def meet(self, closed: Closed, identifiers: Sequence[Identifier]) -> Closed:
         """As `Context.meet`."""
