@@ -64,7 +64,7 @@ TABLE: dict[str, Row] = {
         for name in (
             *("engine.facade", "engine.gauges", "engine.known", "engine.reader", "engine.selector", "engine.start"),
             *("engine.applying", "engine.declared", "engine.declaring", "engine.live"),
-            *("engine.planning", "engine.programs"),
+            *("engine.lookups", "engine.planning", "engine.programs"),
         )
     },
     "engine.engine": Row(rooms=("engine.*",), libraries=("trio", *VALUE_TYPES)),

@@ -1,4 +1,4 @@
-"""From what is kept to what is declared: what is different, which versions there are, and that nothing more is written."""
+"""From what is kept to what is declared: what is different, which versions there are, and nothing more is written."""
 
 import msgspec
 import pytest
