@@ -37,14 +37,18 @@ from engine.errors import (
     StoreMissing,
     Unavailable,
 )
+from engine.explain import Explainer, open_explainer
+from engine.explaining import Explanation, StepExplained
 from engine.facade import Engine, Readiness
 from engine.model.channel import ChannelSettings
 from engine.observe import configure_logging, log
+from engine.query.errors import QueryError
 from engine.rates import Buckets
 from engine.reader import DeadLetter, Reader, open_reader
 from engine.selector import Condition, Filters, Selector
 from engine.settings import CollectSettings, RateSettings, Settings, VisitorSettings, load_settings, settings_reference
 from engine.store.memory import MemoryStore
+from engine.stored_query import QueryAnswer, StoredQuery
 
 __all__ = [
     "Access",
@@ -66,6 +70,8 @@ __all__ = [
     "Difference",
     "Engine",
     "EventClock",
+    "Explainer",
+    "Explanation",
     "FieldChange",
     "Filters",
     "Gathered",
@@ -79,6 +85,8 @@ __all__ = [
     "Original",
     "Overloaded",
     "PublicToken",
+    "QueryAnswer",
+    "QueryError",
     "RateSettings",
     "Reader",
     "Readiness",
@@ -89,10 +97,12 @@ __all__ = [
     "Shown",
     "SigningKey",
     "SojournError",
+    "StepExplained",
     "StoreBroken",
     "StoreFull",
     "StoreLocked",
     "StoreMissing",
+    "StoredQuery",
     "SystemClock",
     "Unavailable",
     "VisitorSettings",
@@ -103,6 +113,7 @@ __all__ = [
     "load_settings",
     "log",
     "open_engine",
+    "open_explainer",
     "open_reader",
     "parse_authorization",
     "settings_reference",

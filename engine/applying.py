@@ -10,6 +10,7 @@ from pathlib import Path
 import trio
 from msgspec import structs
 
+from engine.actors.analysts.callables import look_in
 from engine.actors.ticket import Ticket
 from engine.actors.writer import Writer
 from engine.clock import Clock, SystemClock
@@ -35,15 +36,24 @@ class Applier:
         writer: writes what changes.
         definitions: what holds; swapped as soon as that is on disk.
         clock: wall time, when a definition was changed.
+        swapped: called right after; None for nobody.
     """
 
     _in_line: Ticket | None = None
 
-    def __init__(self, store: Store, writer: Writer, definitions: Definitions, clock: Clock) -> None:
+    def __init__(
+        self,
+        store: Store,
+        writer: Writer,
+        definitions: Definitions,
+        clock: Clock,
+        swapped: Callable[[], None] = lambda: None,
+    ) -> None:
         self._store = store
         self._writer = writer
         self._definitions = definitions
         self._clock = clock
+        self._swapped = swapped
         self._one = trio.Lock()
 
     async def apply(self, source: Source, *, dry_run: bool = False) -> Difference:
@@ -64,7 +74,11 @@ class Applier:
             if dry_run or not operations:
                 return structs.replace(planned.difference, made=())
             size_bytes = sum(len(one.key) + len(one.value) for one in operations if isinstance(one, Put))
-            swap = partial(self._definitions.swap, planned.holding)
+
+            def swap() -> None:
+                self._definitions.swap(planned.holding)
+                self._swapped()
+
             # No await between the plan's reading and this line but the thread's own, and nobody else writes these rows.
             self._in_line = self._writer.submit(operations, size_bytes, swap)
             await self._in_line.durable()
@@ -109,6 +123,7 @@ def apply_to_directory(directory: Path, settings: Settings, source: Source, *, d
         SchemaTooNew, StoreFull, StoreBroken, BadSettings: as `open_engine`.
     """
     declared = read_declared(source)
+    look_in(settings.analyzers.python_path)
     store: Store
     if dry_run:
         try:

@@ -1,6 +1,7 @@
 """The running engine as a program sees it: take items in, read activities back, ask how it is."""
 
 from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 from uuid import UUID
 
 import trio
@@ -11,9 +12,11 @@ from engine.actors.intake import Intake
 from engine.actors.receipt import Idempotency, Original, Receipt
 from engine.actors.recovery import Recovery
 from engine.actors.router import Router
+from engine.actors.scenario_clock import ScenarioClock
 from engine.actors.user_actor import UserKey
 from engine.applying import Applier
 from engine.errors import Overloaded, SojournError, Unavailable
+from engine.explain import Explainer
 from engine.live import Definitions
 from engine.lookups import Lookups
 from engine.model.activity import public
@@ -22,6 +25,7 @@ from engine.observe import Metrics
 from engine.pipeline.create import create, session_snapshot
 from engine.reader import STATISTICS, Reader
 from engine.selector import Filters, ts_of
+from engine.stored_query import QueryAnswer, answer
 
 CLOSE_SLICE = 500
 """Requests to close in one transaction: a step of a few milliseconds, then others have their turn."""
@@ -53,6 +57,7 @@ class Engine(Lookups):
 
     Attributes:
         reader: everything that is stored; its methods block, so call them in a thread.
+        explainer: what becomes of an activity, and why; `explain(item)` is its `item`.
         drained: after the block: whether all that had closed was stored within the budgets of a stop. What was not is
             in the journal, and the next start goes on with it.
         new_admin_token: the admin token that this start made, or None: it is shown once, only its hash is kept.
@@ -67,7 +72,9 @@ class Engine(Lookups):
         recovery: Recovery,
         definitions: Definitions,
         applier: Applier,
+        scenarios: ScenarioClock,
         reader: Reader,
+        explainer: Explainer,
         gauges: Callable[[], Mapping[str, float]],
         read_threads: int,
     ) -> None:
@@ -76,9 +83,12 @@ class Engine(Lookups):
         self._router = router
         self._recovery = recovery
         super().__init__(definitions, applier)
+        self._scenarios = scenarios
         self._limiter = trio.CapacityLimiter(read_threads)
         self._metrics = Metrics(self._counters, gauges)
         self.reader = reader
+        self.explainer = explainer
+        self.explain = explainer.item
         self.drained = False
         self.new_admin_token = definitions.new_admin_token
 
@@ -190,6 +200,25 @@ class Engine(Lookups):
             await receipt.durable()
         return len(points)
 
+    async def enter_scenario(self, datamart: int, user_point: str, scenario: str) -> bool:
+        """Have a person enter a scenario without an activity, as for a test. Returns when that is stored.
+
+        Args:
+            datamart, user_point: who; an alias stands for whom it has become.
+            scenario: id of the automation.
+
+        Returns:
+            False where the automation is not active, or the person is inside already.
+        """
+        await self._recovery.done.wait()
+        point = self._intake.survivor(datamart, UUID(user_point).bytes)
+        return await self._scenarios.enter(datamart, point, scenario)
+
+    def knows_segment(self, datamart: int, name: str) -> bool:
+        """Whether a datamart has a segment of this technical name, or with this id."""
+        segments = self._definitions.program_of(datamart).defined.segments
+        return any(name in (one.technical_name, one.id) for one in segments)
+
     async def activities(
         self,
         datamart: int,
@@ -233,6 +262,19 @@ class Engine(Lookups):
             if _identity(shown) not in known and wanted.match(shown) and (before_ms is None or ts_of(shown) < before_ms)
         ]
         return sorted([*unstored, *stored], key=ts_of, reverse=True)[:limit]
+
+    async def query(self, query: str | Mapping[str, Any], *, datamart: int = 1, limit: int = 1000) -> QueryAnswer:
+        """What a query finds in all that is stored, the newest activities first (decision 30).
+
+        Args:
+            query: OTQL or JSON_OTQL.
+            datamart: whose activities.
+            limit: rows at most; `reader.query` streams any number of them.
+
+        Raises:
+            QueryError: the query cannot be read, or not be asked.
+        """
+        return await answer(self.reader.query(datamart, query), limit=limit, limiter=self._limiter)
 
     def live_activities(self, datamart: int, user_point: str) -> list[bytes]:
         """What of a user point is not stored yet, as public JSON: what has closed and is on its way through the chain,

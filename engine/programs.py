@@ -10,6 +10,7 @@ from typing import Final
 
 from msgspec import structs
 
+from engine.actors.analysts.callables import check_callables
 from engine.definitions.declared.datamarts import DatamartDefinition
 from engine.definitions.declared.schema import SchemaMapping
 from engine.definitions.defined import Defined
@@ -44,7 +45,9 @@ def compiled(defined: Defined, declared: DatamartDefinition, path: str) -> Progr
         BadDefinition: it cannot work.
     """
     try:
-        return _made(defined)
+        program = _made(defined)
+        check_callables(defined)
+        return program
     except CallerError as error:
         below = path_in_file(error.path, declared)
         raise BadDefinition([(f"{path}.{below}" if below else path, error.message)]) from error
@@ -95,4 +98,4 @@ def _refusing(program: Program, aside: list[SetAside]) -> Program:
     def refuse(closed: Closed, activity: Activity, context: Context) -> Verdict:
         return Dead(REASON, detail)
 
-    return Program(program.defined, {**program.steps, user_choices.NAME: refuse})
+    return structs.replace(program, steps={**program.steps, user_choices.NAME: refuse})

@@ -17,8 +17,8 @@ Events come in over HTTP (**serve**) or from a log (**replay**). Each active use
 sessions; a session that ends goes through the processing steps into an LMDB store in one directory, and comes back as
 an activity. What was acknowledged survives a crash at any moment.
 
-Every command takes **--data DIR**, the directory of the store. The reading commands (**activities**, **stats**,
-**dead-letters**) work beside a running server, and have **--json** for scripts.
+Every command takes **--data DIR**, the directory of the store. The reading commands (**activities**, **query**,
+**stats**, **dead-letters**, **explain**) work beside a running server, and have **--json** for scripts.
 
 **Try it**
 
@@ -60,8 +60,10 @@ COMMANDS: Final = {
     "replay": "Read web server logs, or activities as NDJSON, as if they happened now.",
     "apply": "Make what a file declares the definitions: rules, analyzers, goals, automations and the like.",
     "activities": "Show the stored activities of one person, newest first.",
+    "query": "Ask all stored activities, events or persons a question, in OTQL.",
     "stats": "Show the counters, and whether every received event is accounted for.",
     "dead-letters": "Show what could not be processed, and why.",
+    "explain": "Show what each step would do with an activity, and why.",
     "config": "Print every setting with its default and its reason, as a TOML file to start from.",
 }
 """Each command with the first line of its help; a test compares them."""
