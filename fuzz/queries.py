@@ -99,7 +99,7 @@ VALID = (
     'SELECT { id date events { name properties { x } } } FROM UserActivity WHERE ts >= "2023-11" LIMIT 5',
     'SELECT { name @map(limit: 3) date @date_histogram(interval: "day") items { price @avg } } FROM UserEvent',
     'SELECT { id } FROM UserPoint WHERE activities { type = "SITE_VISIT" } AND NOT segments {}',
-    'events @ScoreField(name: "properties.x") @ScoreSum(min: 2) { url MATCHES "https?://[^/]+/p/\\\\d{1,3}" OR name = "a" }',
+    'events @ScoreField(name: "properties.x") @ScoreSum(min: 2) { url MATCHES "https?://[^/]+/[0-9]" OR name = "a" }',
 )
 
 
