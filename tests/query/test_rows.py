@@ -343,3 +343,61 @@ def test_7_6_conditions_in_one_object_bind_to_the_same_object():
     assert holds("items { price = 5 AND qty = 1 }", document)
     assert not holds("items { price = 5 AND qty = 2 }", document)
     assert holds("items { price = 5 } AND items { qty = 2 }", document)
+
+
+# -- 1.2 and 8.1
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "text"),
+    [
+        ("$ts", NOW_MS, f"$ts = {NOW_MS}"),
+        ("$type", "APP_VISIT", '$type = "APP_VISIT"'),
+        ("$session_status", "NO_SESSION", '$session_status = "NO_SESSION"'),
+        ("$ttl", 60, "$ttl >= 60"),
+        ("$user_agent_id", "vec:1", '$user_agent_id STARTS_WITH "vec:"'),
+        ("$user_account_id", "42", '$user_account_id = "42"'),
+        ("$compartment_id", 1000, '$compartment_id = "1000"'),
+        ("$email_hash", {"$hash": "ab"}, '$email_hash { $hash = "ab" }'),
+        ("$user_identifiers", [{"$type": "USER_EMAIL", "$hash": "ab"}], '$user_identifiers { $hash = "ab" }'),
+        ("$origin", {"$channel": "cpc"}, '$origin { $channel = "cpc" }'),
+        ("$location", {"$city": "Paris"}, '$location { $city = "Paris" }'),
+        ("$events", [{"$ts": 1, "$event_name": "x"}], '$events { $event_name = "x" }'),
+        ("$unique_key", "6f1e", '$unique_key = "6f1e"'),
+        ("$error_analyzer_id", 12, "$error_analyzer_id = 12"),
+        ("$site_id", "1268", '$site_id = "1268" AND channel_id = 1268'),
+        ("$app_id", "9", "$app_id = 9"),
+        ("$session_duration", 30, "$session_duration < 31"),
+        ("$topics", {"a": {"b": 0.5}}, "$topics { a { b > 0.4 } }"),
+        ("$scenario_id", 7, "$scenario_id = 7"),
+        ("own", {"deep": [1, 2]}, "$custom.own.deep = 2"),
+    ],
+)
+def test_1_2_every_field_of_an_activity_can_be_asked(name: str, value: Any, text: str):
+    assert holds(text, activity(**{name: value}))
+    assert not holds(text, activity(**{name: None}))
+
+
+@pytest.mark.parametrize("root", ["UserPoint", "UserActivity"])
+@pytest.mark.parametrize("name", ["nature", "name"])
+@pytest.mark.parametrize(
+    ("operator", "colour", "expected"), [("AND", "red", True), ("AND", "blue", False), ("OR", "blue", True)]
+)
+def test_8_1_the_query_that_automations_store(root: str, name: str, operator: str, colour: str, expected: bool):
+    query = {
+        "from": root,
+        "operations": [{"directives": [], "selections": [{"name": "id"}]}],
+        "where": {
+            "type": "OBJECT",
+            "field": "activity_events" if root == "UserPoint" else "events",
+            "boolean_operator": operator,
+            "expressions": [
+                field(name, "STRING", "EQ", "$basket_view", "seen"),
+                field("properties.colour", "STRING", "EQ", colour),
+            ],
+        },
+    }
+    other = {"$ts": NOW_MS, "$event_name": "other", "$properties": {"colour": "green"}}
+    found = compile_query(query).match(activity(other, event(colour="red")))
+    assert (found is not None) is expected
+    assert found is None or found.event == 1
