@@ -325,6 +325,45 @@ async def test_sequences_rise_while_requests_come_in_between(noting):
         assert rows(store, Db.JOURNAL) == []
 
 
+async def test_a_merge_that_a_stop_comes_between_is_found_by_the_next_start():
+    store, clock = MemoryStore(), HandClock()
+    async with engine_of(store, clock) as engine:
+        account = await taken(engine, visit(seen(1), user=None, account="me", status="IN_SESSION"))
+        await take(engine, visit(seen(2), status="IN_SESSION"))
+        engine.accept([visit(seen(3, login="me"))])
+    assert engine.drained
+    async with engine_of(store.reopen(), clock) as engine:
+        await quiet(engine)
+        assert open_now(engine, account) == [[1, 2]]
+        assert stored(engine, account) == [[3]]
+        await take(engine, visit(seen(4), status="IN_SESSION"))
+        assert open_now(engine, account) == [[1, 2, 4]]
+
+
+async def test_a_merge_found_while_the_journal_is_still_read_is_not_missed():
+    """What closed before the crash goes through the chain while recovery reads on through a long journal."""
+    store, clock = MortalStore(), HandClock()
+    with suppress(Broken):
+        async with engine_of(store, clock) as engine:
+            account = await taken(engine, visit(seen(1), user=None, account="me", status="IN_SESSION"))
+            await take(engine, visit(seen(2), status="IN_SESSION"))
+            many = [
+                visit(*[seen(10 + at) for at in range(5)], user=f"u{one}", status="IN_SESSION") for one in range(300)
+            ]
+            await take(engine, *many)
+            store.die_after(1)
+            await engine.accept([visit(seen(3, login="me"))]).durable()
+            await quiet(engine)
+    store = store.reopen()
+    async with engine_of(store, clock) as engine:
+        await quiet(engine)
+        await engine.wait_recovered()
+        await quiet(engine)
+        assert open_now(engine, account) == [[1, 2]]
+        assert stored(engine, account) == [[3]]
+        check_books(engine)
+
+
 async def lives(script, *, die_after=None, unheard=False, in_flight=False):
     """Do a script in as many lives as it takes; gives what is stored in the end.
 
