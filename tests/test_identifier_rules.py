@@ -4,6 +4,7 @@ dropped, sent again or killed (decisions 3 and 25).
 
 import json
 from contextlib import suppress
+from uuid import UUID
 
 import pytest
 import trio
@@ -297,6 +298,26 @@ async def test_a_merge_that_comes_while_the_activity_is_on_its_way_is_seen(notin
         await gated(engine, store, visit(seen(3, login="me")), visit(seen(4), account="me"), visit(seen(5, login="me")))
         assert known_of(store) == [[1, 2, 3, 4, 5]]
         assert reads.counter_totals(store, 1)["user_points_merged"] == 1
+
+
+async def test_who_the_person_is_is_asked_again_when_the_fate_of_all_ahead_is_known(monkeypatch):
+    """A login that nobody had used is somebody else's by the time the store comes to it: the steps run again."""
+    shown = []
+
+    def show(closed, activity, context):
+        shown.append((json.loads(activity.events[0].body)["$properties"]["n"], closed.user_point, closed.absorbed))
+        return Keep(activity)
+
+    monkeypatch.setattr(chain, "BUILDERS", (*chain.BUILDERS, ("show", lambda defined: show)))
+    store = GatedStore()
+    async with engine_of(store) as engine:
+        first, agent = [
+            UUID(await taken(engine, visit(seen(at), user=user))).bytes for at, user in ((1, "c"), (2, "a"))
+        ]
+        del shown[:]
+        await gated(engine, store, visit(seen(3)), visit(seen(4, login="new")), visit(seen(5), user="c", account="new"))
+        assert [one for one in shown if one[0] == 4] == [(4, agent, b""), (4, first, agent)]
+        assert await whose(engine, user="a") == str(UUID(bytes=first))
 
 
 async def test_sequences_rise_while_requests_come_in_between(noting):
