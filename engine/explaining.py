@@ -131,7 +131,7 @@ async def _explain_step(step: ChainStep, envelope: Envelope, notes: list[Note]) 
         outcome, detail = "made", _summary(verdict.activity)
     elif skips_processing(envelope):
         outcome, detail = "skipped", "its sender asked to skip the processing"
-    elif envelope.program is not None and envelope.program.steps.get(step.name) is keep:
+    elif verdict.activity is before and envelope.program is not None and envelope.program.steps.get(step.name) is keep:
         outcome, detail = "skipped", "nothing is defined for it"
     else:
         changes = differences(before, verdict.activity)

@@ -39,7 +39,9 @@ _SIGNS: Final = {"added": ("+", "green"), "removed": ("-", "red"), "changed": ("
 
 
 def explain(
-    activity: Annotated[str | None, Parameter(help="A file, - for stdin, or the name of a stored activity.")] = None,
+    activity: Annotated[
+        str | None, Parameter(help="A file, - for stdin, or a stored activity.", allow_leading_hyphen=True)
+    ] = None,
     /,
     *,
     data: Data,
@@ -73,6 +75,9 @@ def explain(
     """
     if (activity is None) == (dead_letter is None):
         raise CallerError("explain what? Name an activity, or --dead-letter N")
+    # A lone hyphen is a file, so that the parser lets every hyphen through.
+    if activity is not None and activity.startswith("-") and activity != STDIN:
+        raise CallerError(f"unknown option {activity}; a file of this name is ./{activity}")
     with open_explainer(data, load_settings(config, os.environ)) as explainer:
         if dead_letter is not None:
             found = [_run(explainer.dead_letter, dead_letter, datamart=datamart)]
