@@ -10,6 +10,7 @@ from pathlib import Path
 import trio
 from msgspec import structs
 
+from engine.actors.analysts.callables import look_in
 from engine.actors.ticket import Ticket
 from engine.actors.writer import Writer
 from engine.clock import Clock, SystemClock
@@ -17,9 +18,10 @@ from engine.declaring import read_file
 from engine.definitions.declared.datamarts import Declared
 from engine.definitions.difference import Difference
 from engine.definitions.reading import Source, read_declared
+from engine.definitions.shown import DefinitionVersion, Shown, datamart_shown, version_shown, versions_shown
 from engine.errors import StoreMissing, Unavailable
 from engine.live import Definitions
-from engine.planning import Plan, load, plan
+from engine.planning import Plan, load, plan, versions_of
 from engine.settings import Settings
 from engine.store.environment import LmdbStore
 from engine.store.memory import MemoryStore
@@ -82,6 +84,24 @@ class Applier:
             await self._in_line.durable()
             return structs.replace(planned.difference, applied=True)
 
+    async def shown(self) -> Shown:
+        """As `Engine.definitions`."""
+        async with self._one:
+            stored = await trio.to_thread.run_sync(load, self._store)
+            holds = self._definitions.holding
+        registry = holds.registry
+        open_ones = [one for one in registry.datamarts() if registry.accepts(one.id)]
+        return Shown(
+            tuple(datamart_shown(one, registry.channels(one.id), holds.applied.get(one.id)) for one in open_ones),
+            tuple(versions_shown(stored.heads.values(), stored.kept)),
+            tuple(one for rows in holds.aside.values() for one in rows),
+        )
+
+    async def versions(self, datamart: int, kind: str, name: str) -> list[DefinitionVersion]:
+        """As `Engine.definition_versions`."""
+        found = await trio.to_thread.run_sync(versions_of, self._store, (datamart, kind, name))
+        return [version_shown(one) for one in found]
+
     def _plan(self, read: Callable[[], Declared]) -> Plan:
         declared = read()
         holds = self._definitions
@@ -103,6 +123,7 @@ def apply_to_directory(directory: Path, settings: Settings, source: Source, *, d
         SchemaTooNew, StoreFull, StoreBroken, BadSettings: as `open_engine`.
     """
     declared = read_declared(source)
+    look_in(settings.analyzers.python_path)
     store: Store
     if dry_run:
         try:

@@ -11,7 +11,7 @@ time the one that comes in last counts.
 """
 
 from collections.abc import Iterable, Mapping
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import msgspec
 from msgspec import Raw, Struct
@@ -153,16 +153,34 @@ def _is_object(value: bytes) -> bool:
     return value.startswith(b"{")
 
 
-def combine(profiles: Profiles, others: Profiles) -> Profiles:
+class Combined(NamedTuple):
+    """The profiles of two user points as one person's, and how many did not fit in."""
+
+    profiles: Profiles
+    too_many: int
+    too_large: int
+
+
+def combine(profiles: Profiles, others: Profiles) -> Combined:
     """Those of two user points that turn out to be one person (decision 3). Again the same changes nothing.
 
-    Both may have one of the same owner: of each field the later one counts. The latest `MAX_PROFILES` stay.
+    Both may have one of the same owner: of each field the later one counts and, where both are too large for one
+    profile, the profile that changed last. Of all of them the latest `MAX_PROFILES` stay.
     """
     found = dict(profiles)
+    too_large = 0
     for owner, other in others.items():
         one = found.get(owner)
-        found[owner] = other if one is None else _combine_one(one, other)
-    return bounded(found.values())
+        if one is None or one == other:
+            found[owner] = other
+            continue
+        both = _combine_one(one, other)
+        if both.size_bytes > MAX_PROFILE_BYTES:
+            too_large += 1
+            both = max(one, other, key=lambda it: it.modified_ms)
+        found[owner] = both
+    latest = bounded(found.values())
+    return Combined(latest, len(found) - len(latest), too_large)
 
 
 def bounded(profiles: Iterable[Profile]) -> Profiles:
@@ -178,14 +196,13 @@ def _combine_one(one: Profile, other: Profile) -> Profile:
         known = fields.get(field.name)
         if field.ts_ms >= replaced_ms and (known is None or field.ts_ms > known.ts_ms):
             fields[field.name] = field
-    combined = Profile(
+    return Profile(
         *one.owner,
         min(one.created_ms, other.created_ms),
         max(one.modified_ms, other.modified_ms),
         replaced_ms,
         tuple(fields.values()),
     )
-    return combined if combined.size_bytes <= MAX_PROFILE_BYTES else max(one, other, key=lambda it: it.modified_ms)
 
 
 def encode_profiles(profiles: Profiles) -> bytes:

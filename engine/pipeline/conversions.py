@@ -20,6 +20,7 @@ from msgspec import Raw, structs
 
 from engine.definitions.declared.goals import Goal, QueryText
 from engine.definitions.defined import Defined
+from engine.definitions.queries import compile_declared
 from engine.errors import CallerError
 from engine.model.activity import Activity
 from engine.model.event import Event, properties_of
@@ -156,7 +157,7 @@ def build(defined: Defined, compiled: CompileQuery | None = None) -> Stage:
     """
     if not defined.goals:
         return keep
-    goals = _Goals(defined, compiled or _compiler(defined))
+    goals = _Goals(defined, compiled or (lambda query, path: compile_declared(query, defined, path)))
 
     def conversions(closed: Closed, activity: Activity, context: Context) -> Keep:
         names = {event.name for event in activity.events}
@@ -185,14 +186,6 @@ def moved(closed: Closed, context: Context) -> tuple[Effect, ...]:
     )
 
 
-def _compiler(defined: Defined) -> CompileQuery:
-    # Here, so that a datamart without a query needs no compiler.
-    from engine.definitions.queries import resolve_query
-    from engine.query.compile import compile_query
-
-    return lambda query, path: compile_query(resolve_query(query, defined, path), path=path)
-
-
 def _attributed(
     closed: Closed,
     activity: Activity,
@@ -203,7 +196,7 @@ def _attributed(
     effects: tuple[Effect, ...],
 ) -> Keep:
     """The activity with its conversions and what each is attributed to, and what is remembered of all that."""
-    known = decode_touches(context.read(FactKind.TOUCHES))
+    known = decode_touches(context.read(FactKind.TOUCHES, closed.user_point))
     if closed.absorbed:
         known = combine(known, decode_touches(context.read(FactKind.TOUCHES, closed.absorbed)))
     after = with_touch(known, own) if own is not None else known

@@ -82,18 +82,18 @@ def moved(closed: Closed, context: Context) -> tuple[Effect, ...]:
         return ()
     known, others = decode_profiles(context.read(FactKind.PROFILES)), decode_profiles(gone)
     both = combine(known, others)
-    lost = len(known.keys() | others.keys()) - len(both)
+    lost = (("too_many", both.too_many), ("too_large", both.too_large))
     return (
-        _keep(closed, both),
+        _keep(closed, both.profiles),
         KeepFact(closed.datamart, closed.absorbed, FactKind.PROFILES, None),
-        *((CountUp(closed.datamart, "profiles_refused.too_many", lost),) if lost else ()),
+        *(CountUp(closed.datamart, f"profiles_refused.{reason}", number) for reason, number in lost if number),
     )
 
 
 def _told(closed: Closed, told: list[Event], default_compartment: str, context: Context) -> tuple[Effect, ...]:
-    known = decode_profiles(context.read(FactKind.PROFILES))
+    known = decode_profiles(context.read(FactKind.PROFILES, closed.user_point))
     if closed.absorbed:
-        known = combine(known, decode_profiles(context.read(FactKind.PROFILES, closed.absorbed)))
+        known = combine(known, decode_profiles(context.read(FactKind.PROFILES, closed.absorbed))).profiles
     after, effects = known, []
     for event in told:
         about, outcome, detail = NAME, "refused", ""
@@ -134,7 +134,7 @@ def _with(profiles: Profiles, update: Update) -> Profiles:
         raise _Refused("too_many")
     try:
         after = updated(known, update)
-    except CallerError as error:
+    except (CallerError, RecursionError) as error:
         raise _Refused("nested_too_deeply") from error
     if after == known:
         return profiles

@@ -45,7 +45,7 @@ class Known:
         return [(note.about, note.outcome) for note in self.notes]
 
 
-def event(at=0, name="e", **properties):
+def event(at=0, name="e", /, **properties):
     """An event so many ms after noon; keyword `a` is `$a` where it begins with `_`, else itself."""
     said = {("$" + key[1:] if key.startswith("_") else key): value for key, value in properties.items()}
     return event_from(dump({"$ts": NOON + at, "$event_name": name, "$properties": said}))

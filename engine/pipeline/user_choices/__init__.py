@@ -27,7 +27,7 @@ from engine.model.choices import Choices, combine, decode_choices, encode_choice
 from engine.model.event import PAGE_VIEW
 from engine.model.fact import FactKind
 from engine.pipeline.stage import Context, CountUp, Drop, Effect, Keep, KeepFact, Note, Stage, Verdict
-from engine.pipeline.user_choices.told import Listener
+from engine.pipeline.user_choices.told import Listener, Told
 from engine.session.closed import Closed
 
 NAME = "user_choices"
@@ -59,18 +59,15 @@ def build(defined: Defined) -> Stage:
         if not told.choices and not asking:
             return Keep(without_page_views(activity), told.effects)
         known = _known(closed, context)
-        choices, effects = known, told.effects
-        if told.choices:
-            choices = combine(known, told.choices)
-            effects += told.history(known)
-            if choices != known:
-                effects += (KeepFact(closed.datamart, closed.user_point, FactKind.CHOICES, encode_choices(choices)),)
+        choices = combine(known, told.choices)
         for processing in asking:
             reason = _decide(processing, choices, context)
             if reason:
                 counted = CountUp(closed.datamart, f"dropped_by_processing.{processing.id}")
-                return Drop(reason, (*effects, counted))
-        return Keep(without_page_views(activity), effects)
+                # What is dropped merges nobody: its choices go to those of its own user point alone.
+                own = decode_choices(context.read(FactKind.CHOICES))
+                return Drop(reason, (*told.effects, *_kept(closed, told, own), counted))
+        return Keep(without_page_views(activity), (*told.effects, *_kept(closed, told, known)))
 
     return user_choices
 
@@ -101,8 +98,17 @@ def without_page_views(activity: Activity) -> Activity:
     return activity if len(kept) == len(activity.events) else structs.replace(activity, events=kept)
 
 
+def _kept(closed: Closed, told: Told, known: Choices) -> tuple[Effect, ...]:
+    """What keeps the choices that were told, beside those that are known."""
+    choices = combine(known, told.choices)
+    if choices == known:
+        return told.history(known)
+    kept = KeepFact(closed.datamart, closed.user_point, FactKind.CHOICES, encode_choices(choices))
+    return (*told.history(known), kept)
+
+
 def _known(closed: Closed, context: Context) -> Choices:
-    known = decode_choices(context.read(FactKind.CHOICES))
+    known = decode_choices(context.read(FactKind.CHOICES, closed.user_point))
     if closed.absorbed:
         known = combine(known, decode_choices(context.read(FactKind.CHOICES, closed.absorbed)))
     return known
