@@ -9,7 +9,7 @@ from uuid import UUID
 from msgspec import Struct
 
 from engine.actors.effects import stored as store_operation
-from engine.actors.facts import Facts
+from engine.actors.facts import Facts, Meeting
 from engine.model.activity import Activity, public
 from engine.pipeline.chain import ChainStep, skips_processing
 from engine.pipeline.differences import Change, differences, in_words
@@ -67,7 +67,13 @@ class Explanation(Struct, frozen=True):
 
 
 async def explain_envelope(
-    envelope: Envelope, chain_of: ChainOf, store: Store, now_ms: int, remarks: Sequence[str] = ()
+    envelope: Envelope,
+    chain_of: ChainOf,
+    store: Store,
+    now_ms: int,
+    *,
+    meeting: Meeting | None = None,
+    remarks: Sequence[str] = (),
 ) -> Explanation:
     """Run an envelope through the chain.
 
@@ -76,9 +82,10 @@ async def explain_envelope(
         chain_of: makes the steps.
         store: what is known is read from it; nothing is written.
         now_ms: engine time.
+        meeting: who becomes one person when a step attaches identifiers.
         remarks: what to bear in mind.
     """
-    facts = Facts(store, lambda: now_ms)
+    facts = Facts(store, lambda: now_ms, meeting)
     context = facts.context(envelope)
     notes: list[Note] = []
     context.notes = notes

@@ -55,7 +55,8 @@ def explain(
     config: Config = None,
     json: Json = False,
 ) -> int:
-    """Show what each step would do with an activity, and why. Nothing is stored or sent.
+    """Show what each step would do with an activity, and why. Nothing is stored, nothing leaves the outbox;
+    analyzers are asked as ever.
 
     ACTIVITY is one of these:
 
@@ -78,13 +79,17 @@ def explain(
     # A lone hyphen is a file, so that the parser lets every hyphen through.
     if activity is not None and activity.startswith("-") and activity != STDIN:
         raise CallerError(f"unknown option {activity}; a file of this name is ./{activity}")
-    with open_explainer(data, load_settings(config, os.environ)) as explainer:
-        if dead_letter is not None:
-            found = [_run(explainer.dead_letter, dead_letter, datamart=datamart)]
-        elif (items := _items(activity or "")) is not None:
-            found = [_run(explainer.item, item, datamart=datamart, process=process) for item in items]
-        else:
-            found = [_stored(explainer, activity or "", datamart)]
+    items = _items(activity) if activity is not None else None
+
+    async def explain_all() -> list[Explanation]:
+        async with open_explainer(data, load_settings(config, os.environ)) as explainer:
+            if dead_letter is not None:
+                return [await explainer.dead_letter(dead_letter, datamart=datamart)]
+            if items is not None:
+                return [await explainer.item(one, datamart=datamart, process=process) for one in items]
+            return [await _stored(explainer, activity or "", datamart)]
+
+    found = trio.run(explain_all)
     for one in found:
         if json:
             print_json(as_json(one))
@@ -148,17 +153,9 @@ def _items(named: str) -> list[bytes] | None:
     return split_items(text) if text.lstrip().startswith(b"[") else [text]
 
 
-def _stored(explainer: Explainer, named: str, datamart: int) -> Explanation:
+async def _stored(explainer: Explainer, named: str, datamart: int) -> Explanation:
     found = _IDENTITY.fullmatch(named)
     if found is None:
         raise CallerError(f"{named!r} is no activity: a file, or USER, USER/TS, USER/TS/KEY")
     ts_ms = int(found["ts"]) if found["ts"] else None
-    return _run(explainer.stored, found["user"], datamart=datamart, ts_ms=ts_ms, unique_key=found["key"] or "")
-
-
-def _run(explain_one: Any, *arguments: Any, **options: Any) -> Explanation:  # noqa: ANN401 - any of an Explainer's ways
-    async def run() -> Explanation:
-        explained: Explanation = await explain_one(*arguments, **options)
-        return explained
-
-    return trio.run(run)
+    return await explainer.stored(found["user"], datamart=datamart, ts_ms=ts_ms, unique_key=found["key"] or "")
