@@ -4,6 +4,7 @@ What steps read is the store as it is now; what they would change is seen by the
 """
 
 from collections.abc import Awaitable, Callable, Sequence
+from typing import Final
 from uuid import UUID
 
 from msgspec import Struct
@@ -20,6 +21,10 @@ from engine.store.port import Db, Store
 
 ChainOf = Callable[[Callable[[Envelope], Context]], Sequence[ChainStep]]
 """The steps in front of the store, given what they may read."""
+
+
+DUPLICATE: Final = "duplicate"
+"""Outcome of `store` where an equal activity is stored."""
 
 
 class StepExplained(Struct, frozen=True):
@@ -51,7 +56,8 @@ class Explanation(Struct, frozen=True):
         steps: in their order.
         verdict: `stored`, `dropped`, `dead` or `refused`.
         reason: of the last three.
-        effects: all that would be written beside it, in words; of a dropped one, what its drop brings.
+        effects: all that would be written beside it, in words; of a dropped one, what its drop brings; none where an
+            equal one is stored.
         activity: as it would be stored, or as it was when it was dropped, as public JSON; b"" where there is none.
         remarks: what to bear in mind.
     """
@@ -96,9 +102,11 @@ async def explain_envelope(
             continue
         notes.clear()
         steps.append(await _explain_step(step, envelope, notes))
-    verdict, reason = "stored", ""
+    verdict, reason, effects = "stored", "", envelope.effects
     if envelope.verdict is None and envelope.activity is not None:
         steps.append(_storing(envelope, envelope.activity, store))
+        if steps[-1].outcome == DUPLICATE:
+            effects = ()
     elif envelope.verdict is not None:
         verdict = "dropped" if isinstance(envelope.verdict, Drop) else "dead"
         reason = envelope.verdict.reason
@@ -109,7 +117,7 @@ async def explain_envelope(
         steps=tuple(steps),
         verdict=verdict,
         reason=reason,
-        effects=tuple([in_words(one) for one in envelope.effects]),
+        effects=tuple([in_words(one) for one in effects]),
         activity=public(envelope.activity.encode()) if envelope.activity is not None else b"",
         remarks=tuple(remarks),
     )
@@ -184,6 +192,6 @@ def _storing(envelope: Envelope, activity: Activity, store: Store) -> StepExplai
         found = store.get(Db.ACTIVITIES, activity_key(closed.datamart, member, one.ts_ms, one.unique_key))
         if found is not None:
             if found == encode_activity(one.value, one.expires_ms):
-                return StepExplained("store", "duplicate", "an equal one is stored: nothing is written, no effects")
+                return StepExplained("store", DUPLICATE, "an equal one is stored: nothing is written, no effects")
             return StepExplained("store", "replaces", "another one with the same $ts and $unique_key is stored")
     return StepExplained("store", "stored", "as a new activity")

@@ -283,7 +283,7 @@ class Engine:
         return await answer(self.reader.query(datamart, query), limit=limit, limiter=self._limiter)
 
     def live_activities(self, datamart: int, user_point: str) -> list[bytes]:
-        """What is not stored yet, as public JSON: first what has closed and is on its way, then what is open, as it is."""
+        """What is not stored yet, as public JSON: what has closed and is on its way, then what is open, as it is."""
         compartment = self._definitions.default_compartment(datamart)
         found: list[bytes] = []
         for key in self._keys(datamart, user_point):

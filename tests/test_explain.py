@@ -17,7 +17,7 @@ from engine.settings import StorageSettings
 from engine.store.port import Db
 from gateway.cli import run
 from tests.contract.harness import rows
-from tests.engines import check_books, dump, engine_on, event, item, letters, point_of, take, touch
+from tests.engines import check_books, dump, engine_on, event, item, letters, point_of, quiet, take, touch
 
 NAMES = ("event_rules", "analyzers", "conversions", "automations", "user_choices")
 
@@ -147,6 +147,78 @@ async def test_a_step_that_waits_is_waited_for(monkeypatch):
         found = await engine.explain(touch(1))
         assert step_of(found, "analyzers").notes[0].detail == "after None"
         assert step_of(found, "analyzers").changes[0].what == "$error_analyzer_id"
+
+
+async def test_each_step_says_of_each_definition_why():
+    """The real steps, with definitions behind each of them."""
+    store = MemoryStore()
+    page = {"$event_name": "$page_view", "$ts": 1_699_999_000_000}
+    page["$properties"] = {"$url": "https://shop.example/search?q=shoe&utm_source=x"}
+    async with engine_on(store) as engine:
+        await engine.apply(DEFINITIONS)
+        before = content(store)
+        found = await engine.explain(item(page, event(1, 1_699_999_000_500)))
+        assert content(store) == before
+        told = {step.name: [(note.about, note.outcome) for note in step.notes] for step in found.steps}
+        assert told["event_rules"] == [("event_rule search", "matched"), ("event_rule other", "skipped")]
+        assert ("goal g1", "matched") in told["conversions"]
+        assert ("automation a1", "entered") in told["automations"]
+        assert told["user_choices"] == [("processing ads", "allowed")]
+        assert [(one.how, one.what) for one in step_of(found, "event_rules").changes] == [("added", "event 1 $search")]
+        assert any(one.startswith("send to crm") for one in found.effects)
+        # What is explained is what happens.
+        point = point_of(await take(engine, item(page, event(1, 1_699_999_000_500))))
+        await engine.close_sessions()
+        await quiet(engine)
+        stored = {one["$type"]: one for one in map(json.loads, engine.reader.activities(1, point))}
+        assert stored["SITE_VISIT"] == json.loads(found.activity)
+        again = await engine.explainer.stored(point, ts_ms=1_699_999_000_000)
+        assert ("automation a1", "entered") in [(n.about, n.outcome) for n in step_of(again, "automations").notes]
+
+
+DEFINITIONS = r"""
+[[datamart]]
+id = 1
+
+[[datamart.channel]]
+id = "1"
+domain = "shop.example"
+processings = ["ads"]
+
+[[datamart.event_rule]]
+id = "search"
+type = "URL_MATCH"
+pattern = "shop.example/search?q=:terms"
+event_template = { "$event_name" = "$search", "$properties" = { terms = ":terms" } }
+
+[[datamart.event_rule]]
+id = "other"
+type = "URL_MATCH"
+pattern = "shop.example/other"
+event_template = { "$event_name" = "other" }
+
+[[datamart.goal]]
+id = "g1"
+name = "Found"
+query = "events { name = \"$search\" }"
+
+[[datamart.processing]]
+id = "ads"
+legal_basis = "LEGITIMATE_INTEREST"
+
+[[datamart.destination]]
+id = "crm"
+url = "http://127.0.0.1:9/hook"
+
+[[datamart.automation]]
+id = "a1"
+trigger = "events { name = \"$search\" }"
+begin = "call"
+[[datamart.automation.node]]
+id = "call"
+type = "WEBHOOK_NODE"
+destination = "crm"
+"""
 
 
 @pytest.mark.parametrize(

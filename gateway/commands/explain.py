@@ -18,6 +18,9 @@ from gateway.commands.output import console, print_json
 
 STDIN: Final = "-"
 
+SHOWN_CHARS: Final = 300
+"""Of a value in the tree; --json has more of it."""
+
 _IDENTITY: Final = re.compile(r"(?P<user>.+?)(?:/(?P<ts>\d{1,16})(?:/(?P<key>[0-9A-Fa-f-]{4,36}))?)?", re.DOTALL)
 
 _STYLES: Final = {
@@ -66,7 +69,7 @@ def explain(
       $unique_key or how that begins; of several the newest
 
     What is known of the person and what is defined are read from the store as they are now. Works beside a running
-    server; --config is the file that server has. With --json each explanation is one line.
+    server; --config is the file that server has. With --json each explanation is one line, and values are cut later.
 
     **Examples**
 
@@ -132,12 +135,16 @@ def _add_step(tree: Tree, step: StepExplained) -> None:
         sign, colour = _SIGNS[change.how]
         leaf = branch.add(Text(f"{sign} {change.what}", style=colour))
         if change.before and change.after:
-            leaf.add(Text(f"was {change.before}"))
-            leaf.add(Text(f"is  {change.after}"))
+            leaf.add(Text(f"was {_cut(change.before)}"))
+            leaf.add(Text(f"is  {_cut(change.after)}"))
         else:
-            leaf.add(Text(change.before or change.after))
+            leaf.add(Text(_cut(change.before or change.after)))
     for effect in step.effects:
-        branch.add(Text(f"would {effect}", style="cyan"))
+        branch.add(Text(_cut(f"would {effect}"), style="cyan"))
+
+
+def _cut(text: str) -> str:
+    return text if len(text) <= SHOWN_CHARS else text[:SHOWN_CHARS] + " …"
 
 
 def _items(named: str) -> list[bytes] | None:
