@@ -173,7 +173,7 @@ async def _assembled(settings: Settings, clock: Clock, store: Store, pauses: GcP
                     applier=Applier(store, writer, definitions, clock, outbox.definitions_changed),
                     scenarios=scenarios,
                     reader=reader,
-                    explainer=Explainer(store, definitions, arrivals),
+                    explainer=Explainer(store, definitions, arrivals, analysts),
                     gauges=Gauges(
                         limits=settings.limits,
                         store=store,

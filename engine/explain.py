@@ -7,8 +7,8 @@
 Nothing is stored, and nobody else sees what the steps would change.
 """
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from functools import partial
 from itertools import islice
 from pathlib import Path
@@ -18,6 +18,8 @@ from uuid import UUID
 import trio
 from msgspec import structs
 
+from engine.actors.analysts.callables import look_in
+from engine.actors.analysts.oracle import open_analysts
 from engine.actors.examine import Examined, Rules, events_array, examine
 from engine.actors.identities import Identities, Overlay
 from engine.clock import Clock, SystemClock
@@ -28,6 +30,7 @@ from engine.live import Definitions, definitions_of
 from engine.model.channel import ChannelSettings
 from engine.model.record import Record, RecordKind
 from engine.model.wire import decode_fields, decode_list, encode_fields, text_of
+from engine.pipeline.asking import Oracle
 from engine.pipeline.chain import build_chain
 from engine.pipeline.stage import Envelope
 from engine.planning import load, plan
@@ -61,16 +64,17 @@ class Explainer:
         store: what is known and stored.
         definitions: what holds now.
         clock: for what has no time of its own.
-        chain_of: makes the steps in front of the store.
+        oracle: who answers the questions of steps; analyzers are asked as ever, that is all that leaves. Nobody when
+            None, and then they fail.
     """
 
-    def __init__(self, store: Store, definitions: Definitions, clock: Clock, chain_of: ChainOf | None = None) -> None:
+    def __init__(self, store: Store, definitions: Definitions, clock: Clock, oracle: Oracle | None = None) -> None:
         identity = definitions.settings.identity
         self._store = store
         self._definitions = definitions
         self._clock = clock
-        self._chain_of = chain_of or (
-            lambda context_of: build_chain(definitions.default_compartment, context_of, definitions.program_of)
+        self._chain_of: ChainOf = lambda context_of: build_chain(
+            definitions.default_compartment, context_of, definitions.program_of, oracle
         )
         placeholders = Placeholders(identity.placeholders, zeros=identity.zeros_are_placeholders)
         self._identities = partial(Identities, store, identity.hyper_point, placeholders)
@@ -152,7 +156,9 @@ class Explainer:
         return structs.replace(found, remarks=(said, _LETTER, *found.remarks))
 
     async def _explain(self, envelope: Envelope, now_ms: int, remarks: list[str]) -> Explanation:
-        return await explain_envelope(envelope, self._chain_of, self._store, now_ms, remarks)
+        # Made for each: what they remember of the store must not grow old.
+        meeting = self._identities().meeting
+        return await explain_envelope(envelope, self._chain_of, self._store, now_ms, meeting=meeting, remarks=remarks)
 
     def _whose(self, examined: Examined, datamart: int, now_ms: int, known: bytes | None) -> tuple[bytes, list[str]]:
         if known is not None:
@@ -250,8 +256,8 @@ class Explainer:
         return None
 
 
-@contextmanager
-def open_explainer(directory: Path | str, settings: Settings | None = None) -> Iterator[Explainer]:
+@asynccontextmanager
+async def open_explainer(directory: Path | str, settings: Settings | None = None) -> AsyncIterator[Explainer]:
     """An explainer on the store of a directory, also beside an engine that runs on it.
 
     Args:
@@ -262,13 +268,20 @@ def open_explainer(directory: Path | str, settings: Settings | None = None) -> I
         StoreMissing, SchemaTooNew, StoreBroken, BadSettings: as `open_reader`.
     """
     settings, clock = settings or Settings(), SystemClock()
-    store = LmdbStore.open_reader(Path(directory))
+    store = await trio.to_thread.run_sync(LmdbStore.open_reader, Path(directory))
     try:
-        kept = load(store)
-        holding = plan(kept, settings, None, clock.wall_ms()).holding
-        yield Explainer(store, definitions_of(settings, holding, tuple(kept.tokens), None), clock)
+        look_in(settings.analyzers.python_path)
+        definitions = await trio.to_thread.run_sync(_definitions, store, settings, clock.wall_ms())
+        async with open_analysts(settings.analyzers, lambda name, what: None) as analysts:
+            yield Explainer(store, definitions, clock, analysts)
     finally:
         store.close()
+
+
+def _definitions(store: Store, settings: Settings, now_ms: int) -> Definitions:
+    kept = load(store)
+    holding = plan(kept, settings, None, now_ms).holding
+    return definitions_of(settings, holding, tuple(kept.tokens), None)
 
 
 def _record(

@@ -4,12 +4,13 @@ What steps read is the store as it is now; what they would change is seen by the
 """
 
 from collections.abc import Awaitable, Callable, Sequence
+from typing import Final
 from uuid import UUID
 
 from msgspec import Struct
 
 from engine.actors.effects import stored as store_operation
-from engine.actors.facts import Facts
+from engine.actors.facts import Facts, Meeting
 from engine.model.activity import Activity, public
 from engine.pipeline.chain import ChainStep, skips_processing
 from engine.pipeline.differences import Change, differences, in_words
@@ -20,6 +21,10 @@ from engine.store.port import Db, Store
 
 ChainOf = Callable[[Callable[[Envelope], Context]], Sequence[ChainStep]]
 """The steps in front of the store, given what they may read."""
+
+
+DUPLICATE: Final = "duplicate"
+"""Outcome of `store` where an equal activity is stored."""
 
 
 class StepExplained(Struct, frozen=True):
@@ -51,7 +56,8 @@ class Explanation(Struct, frozen=True):
         steps: in their order.
         verdict: `stored`, `dropped`, `dead` or `refused`.
         reason: of the last three.
-        effects: all that would be written beside it, in words; of a dropped one, what its drop brings.
+        effects: all that would be written beside it, in words; of a dropped one, what its drop brings; none where an
+            equal one is stored.
         activity: as it would be stored, or as it was when it was dropped, as public JSON; b"" where there is none.
         remarks: what to bear in mind.
     """
@@ -67,7 +73,13 @@ class Explanation(Struct, frozen=True):
 
 
 async def explain_envelope(
-    envelope: Envelope, chain_of: ChainOf, store: Store, now_ms: int, remarks: Sequence[str] = ()
+    envelope: Envelope,
+    chain_of: ChainOf,
+    store: Store,
+    now_ms: int,
+    *,
+    meeting: Meeting | None = None,
+    remarks: Sequence[str] = (),
 ) -> Explanation:
     """Run an envelope through the chain.
 
@@ -76,9 +88,10 @@ async def explain_envelope(
         chain_of: makes the steps.
         store: what is known is read from it; nothing is written.
         now_ms: engine time.
+        meeting: who becomes one person when a step attaches identifiers.
         remarks: what to bear in mind.
     """
-    facts = Facts(store, lambda: now_ms)
+    facts = Facts(store, lambda: now_ms, meeting)
     context = facts.context(envelope)
     notes: list[Note] = []
     context.notes = notes
@@ -89,9 +102,11 @@ async def explain_envelope(
             continue
         notes.clear()
         steps.append(await _explain_step(step, envelope, notes))
-    verdict, reason = "stored", ""
+    verdict, reason, effects = "stored", "", envelope.effects
     if envelope.verdict is None and envelope.activity is not None:
         steps.append(_storing(envelope, envelope.activity, store))
+        if steps[-1].outcome == DUPLICATE:
+            effects = ()
     elif envelope.verdict is not None:
         verdict = "dropped" if isinstance(envelope.verdict, Drop) else "dead"
         reason = envelope.verdict.reason
@@ -102,7 +117,7 @@ async def explain_envelope(
         steps=tuple(steps),
         verdict=verdict,
         reason=reason,
-        effects=tuple([in_words(one) for one in envelope.effects]),
+        effects=tuple([in_words(one) for one in effects]),
         activity=public(envelope.activity.encode()) if envelope.activity is not None else b"",
         remarks=tuple(remarks),
     )
@@ -131,7 +146,7 @@ async def _explain_step(step: ChainStep, envelope: Envelope, notes: list[Note]) 
         outcome, detail = "made", _summary(verdict.activity)
     elif skips_processing(envelope):
         outcome, detail = "skipped", "its sender asked to skip the processing"
-    elif envelope.program is not None and envelope.program.steps.get(step.name) is keep:
+    elif verdict.activity is before and envelope.program is not None and envelope.program.steps.get(step.name) is keep:
         outcome, detail = "skipped", "nothing is defined for it"
     else:
         changes = differences(before, verdict.activity)
@@ -177,6 +192,6 @@ def _storing(envelope: Envelope, activity: Activity, store: Store) -> StepExplai
         found = store.get(Db.ACTIVITIES, activity_key(closed.datamart, member, one.ts_ms, one.unique_key))
         if found is not None:
             if found == encode_activity(one.value, one.expires_ms):
-                return StepExplained("store", "duplicate", "an equal one is stored: nothing is written, no effects")
+                return StepExplained("store", DUPLICATE, "an equal one is stored: nothing is written, no effects")
             return StepExplained("store", "replaces", "another one with the same $ts and $unique_key is stored")
     return StepExplained("store", "stored", "as a new activity")

@@ -33,7 +33,6 @@ CLOSE_SLICE = 500
 RETRY_S = 0.05
 """Pause before work that the engine gave itself is tried again at a bound."""
 
-
 RECOVERY_WAIT_S = 10.0
 """How long a live read waits for recovery before it says that it cannot answer."""
 
@@ -277,8 +276,7 @@ class Engine(Lookups):
         return await answer(self.reader.query(datamart, query), limit=limit, limiter=self._limiter)
 
     def live_activities(self, datamart: int, user_point: str) -> list[bytes]:
-        """What of a user point is not stored yet, as public JSON: what has closed and is on its way through the chain,
-        then the open sessions and live windows as they are now."""
+        """What is not stored yet, as public JSON: what has closed and is on its way, then what is open, as it is."""
         compartment = self._definitions.default_compartment(datamart)
         found: list[bytes] = []
         for key in self._keys(datamart, user_point):

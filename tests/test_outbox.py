@@ -1,6 +1,7 @@
 """Requests that activities ask for, through a whole engine: committed with their activity, sent afterwards."""
 
 import hashlib
+import json
 from contextlib import suppress
 
 import pytest
@@ -25,6 +26,7 @@ from tests.engines import (
     engine_on,
     gauges,
     letters,
+    point_of,
     statistics,
     take,
     touch,
@@ -159,3 +161,40 @@ async def test_killed_at_any_commit_each_request_is_sent_at_least_once(asked_for
                 await until(lambda: not rows(store, Db.JOURNAL) and not outbox_of(store))  # noqa: B023
                 check_books(engine)
             assert {one.body for one in server.received} == {b'{"n":1}', b'{"n":2}', b'{"n":3}'}
+
+
+async def test_an_automations_webhook_reaches_its_destination_and_definitions_change_at_run_time():
+    """Declared, triggered, committed, sent; first to a destination that is not there any more."""
+    definitions = """
+[[datamart]]
+id = 1
+[[datamart.destination]]
+id = "crm"
+url = "URL"
+secret = "open sesame"
+[[datamart.automation]]
+id = "a1"
+trigger = "events { name = \\"seen\\" }"
+begin = "call"
+[[datamart.automation.node]]
+id = "call"
+type = "WEBHOOK_NODE"
+destination = "crm"
+payload = { color = "red" }
+"""
+    store = MemoryStore()
+    async with serving() as server, serving() as gone, engine_on(store, settings=SETTINGS) as engine:
+        await engine.apply(definitions.replace("URL", gone.url + "/old"))
+        gone.answer = lambda request: response(404)
+        point = point_of(await take(engine, touch(1)))
+        await until(lambda: gone.received and attempts(store) == [1])
+        await engine.apply(definitions.replace("URL", server.url + "/hook"))
+        engine_clock = engine.explainer._clock._clock
+        engine_clock.pass_ms(10_000)
+        await until(lambda: server.received and not outbox_of(store))
+        check_books(engine)
+    (sent,) = server.received
+    assert sent.headers["idempotency-key"] == gone.received[0].headers["idempotency-key"]
+    assert sent.headers["webhook-signature"].startswith("v1,")
+    told = json.loads(sent.body)
+    assert (told["user_point_id"], told["scenario_id"], told["payload"]) == (point, "a1", {"color": "red"})

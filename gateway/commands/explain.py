@@ -18,6 +18,9 @@ from gateway.commands.output import console, print_json
 
 STDIN: Final = "-"
 
+SHOWN_CHARS: Final = 300
+"""Of a value in the tree; --json has more of it."""
+
 _IDENTITY: Final = re.compile(r"(?P<user>.+?)(?:/(?P<ts>\d{1,16})(?:/(?P<key>[0-9A-Fa-f-]{4,36}))?)?", re.DOTALL)
 
 _STYLES: Final = {
@@ -39,7 +42,9 @@ _SIGNS: Final = {"added": ("+", "green"), "removed": ("-", "red"), "changed": ("
 
 
 def explain(
-    activity: Annotated[str | None, Parameter(help="A file, - for stdin, or the name of a stored activity.")] = None,
+    activity: Annotated[
+        str | None, Parameter(help="A file, - for stdin, or a stored activity.", allow_leading_hyphen=True)
+    ] = None,
     /,
     *,
     data: Data,
@@ -53,7 +58,8 @@ def explain(
     config: Config = None,
     json: Json = False,
 ) -> int:
-    """Show what each step would do with an activity, and why. Nothing is stored or sent.
+    """Show what each step would do with an activity, and why. Nothing is stored, nothing leaves the outbox;
+    analyzers are asked as ever.
 
     ACTIVITY is one of these:
 
@@ -63,7 +69,7 @@ def explain(
       $unique_key or how that begins; of several the newest
 
     What is known of the person and what is defined are read from the store as they are now. Works beside a running
-    server; --config is the file that server has. With --json each explanation is one line.
+    server; --config is the file that server has. With --json each explanation is one line, and values are cut later.
 
     **Examples**
 
@@ -73,13 +79,20 @@ def explain(
     """
     if (activity is None) == (dead_letter is None):
         raise CallerError("explain what? Name an activity, or --dead-letter N")
-    with open_explainer(data, load_settings(config, os.environ)) as explainer:
-        if dead_letter is not None:
-            found = [_run(explainer.dead_letter, dead_letter, datamart=datamart)]
-        elif (items := _items(activity or "")) is not None:
-            found = [_run(explainer.item, item, datamart=datamart, process=process) for item in items]
-        else:
-            found = [_stored(explainer, activity or "", datamart)]
+    # A lone hyphen is a file, so that the parser lets every hyphen through.
+    if activity is not None and activity.startswith("-") and activity != STDIN:
+        raise CallerError(f"unknown option {activity}; a file of this name is ./{activity}")
+    items = _items(activity) if activity is not None else None
+
+    async def explain_all() -> list[Explanation]:
+        async with open_explainer(data, load_settings(config, os.environ)) as explainer:
+            if dead_letter is not None:
+                return [await explainer.dead_letter(dead_letter, datamart=datamart)]
+            if items is not None:
+                return [await explainer.item(one, datamart=datamart, process=process) for one in items]
+            return [await _stored(explainer, activity or "", datamart)]
+
+    found = trio.run(explain_all)
     for one in found:
         if json:
             print_json(as_json(one))
@@ -122,12 +135,16 @@ def _add_step(tree: Tree, step: StepExplained) -> None:
         sign, colour = _SIGNS[change.how]
         leaf = branch.add(Text(f"{sign} {change.what}", style=colour))
         if change.before and change.after:
-            leaf.add(Text(f"was {change.before}"))
-            leaf.add(Text(f"is  {change.after}"))
+            leaf.add(Text(f"was {_cut(change.before)}"))
+            leaf.add(Text(f"is  {_cut(change.after)}"))
         else:
-            leaf.add(Text(change.before or change.after))
+            leaf.add(Text(_cut(change.before or change.after)))
     for effect in step.effects:
-        branch.add(Text(f"would {effect}", style="cyan"))
+        branch.add(Text(_cut(f"would {effect}"), style="cyan"))
+
+
+def _cut(text: str) -> str:
+    return text if len(text) <= SHOWN_CHARS else text[:SHOWN_CHARS] + " …"
 
 
 def _items(named: str) -> list[bytes] | None:
@@ -143,17 +160,9 @@ def _items(named: str) -> list[bytes] | None:
     return split_items(text) if text.lstrip().startswith(b"[") else [text]
 
 
-def _stored(explainer: Explainer, named: str, datamart: int) -> Explanation:
+async def _stored(explainer: Explainer, named: str, datamart: int) -> Explanation:
     found = _IDENTITY.fullmatch(named)
     if found is None:
         raise CallerError(f"{named!r} is no activity: a file, or USER, USER/TS, USER/TS/KEY")
     ts_ms = int(found["ts"]) if found["ts"] else None
-    return _run(explainer.stored, found["user"], datamart=datamart, ts_ms=ts_ms, unique_key=found["key"] or "")
-
-
-def _run(explain_one: Any, *arguments: Any, **options: Any) -> Explanation:  # noqa: ANN401 - any of an Explainer's ways
-    async def run() -> Explanation:
-        explained: Explanation = await explain_one(*arguments, **options)
-        return explained
-
-    return trio.run(run)
+    return await explainer.stored(found["user"], datamart=datamart, ts_ms=ts_ms, unique_key=found["key"] or "")
