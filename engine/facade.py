@@ -1,6 +1,7 @@
 """The running engine as a program sees it: take items in, read activities back, ask how it is."""
 
 from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 from uuid import UUID
 
 import trio
@@ -11,14 +12,17 @@ from engine.actors.intake import Intake
 from engine.actors.receipt import Idempotency, Original, Receipt
 from engine.actors.recovery import Recovery
 from engine.actors.router import Router
+from engine.actors.scenario_clock import ScenarioClock
 from engine.actors.user_actor import UserKey
 from engine.applying import Applier
 from engine.definitions.access import Access
 from engine.definitions.difference import Difference
 from engine.definitions.reading import Source
 from engine.definitions.registry import PublicToken
+from engine.definitions.shown import DefinitionVersion, Shown
 from engine.definitions.signing import SigningKey
 from engine.errors import Overloaded, SojournError, Unavailable
+from engine.explain import Explainer
 from engine.live import Definitions
 from engine.model.activity import public
 from engine.model.channel import ChannelSettings
@@ -27,6 +31,7 @@ from engine.observe import Metrics
 from engine.pipeline.create import create, session_snapshot
 from engine.reader import STATISTICS, Reader
 from engine.selector import Filters, ts_of
+from engine.stored_query import QueryAnswer, answer
 
 CLOSE_SLICE = 500
 """Requests to close in one transaction: a step of a few milliseconds, then others have their turn."""
@@ -47,7 +52,7 @@ READ_TRIES = 5
 
 
 class Readiness(Struct, frozen=True):
-    """Whether events are taken now, and if not, why."""
+    """Whether events are taken now, and if not, why; a reason beside `ready` is of something else that is wrong."""
 
     ready: bool
     reason: str | None = None
@@ -58,6 +63,7 @@ class Engine:
 
     Attributes:
         reader: everything that is stored; its methods block, so call them in a thread.
+        explainer: what becomes of an activity, and why; `explain(item)` is its `item`.
         drained: after the block: whether all that had closed was stored within the budgets of a stop. What was not is
             in the journal, and the next start goes on with it.
         new_admin_token: the admin token that this start made, or None: it is shown once, only its hash is kept.
@@ -72,7 +78,9 @@ class Engine:
         recovery: Recovery,
         definitions: Definitions,
         applier: Applier,
+        scenarios: ScenarioClock,
         reader: Reader,
+        explainer: Explainer,
         gauges: Callable[[], Mapping[str, float]],
         read_threads: int,
     ) -> None:
@@ -82,9 +90,12 @@ class Engine:
         self._recovery = recovery
         self._definitions = definitions
         self._applier = applier
+        self._scenarios = scenarios
         self._limiter = trio.CapacityLimiter(read_threads)
         self._metrics = Metrics(self._counters, gauges)
         self.reader = reader
+        self.explainer = explainer
+        self.explain = explainer.item
         self.drained = False
         self.new_admin_token = definitions.new_admin_token
 
@@ -196,6 +207,25 @@ class Engine:
             await receipt.durable()
         return len(points)
 
+    async def enter_scenario(self, datamart: int, user_point: str, scenario: str) -> bool:
+        """Have a person enter a scenario without an activity, as for a test. Returns when that is stored.
+
+        Args:
+            datamart, user_point: who; an alias stands for whom it has become.
+            scenario: id of the automation.
+
+        Returns:
+            False where the automation is not active, or the person is inside already.
+        """
+        await self._recovery.done.wait()
+        point = self._intake.survivor(datamart, UUID(user_point).bytes)
+        return await self._scenarios.enter(datamart, point, scenario)
+
+    def knows_segment(self, datamart: int, name: str) -> bool:
+        """Whether a datamart has a segment of this technical name, or with this id."""
+        segments = self._definitions.program_of(datamart).defined.segments
+        return any(name in (one.technical_name, one.id) for one in segments)
+
     async def activities(
         self,
         datamart: int,
@@ -239,6 +269,19 @@ class Engine:
             if _identity(shown) not in known and wanted.match(shown) and (before_ms is None or ts_of(shown) < before_ms)
         ]
         return sorted([*unstored, *stored], key=ts_of, reverse=True)[:limit]
+
+    async def query(self, query: str | Mapping[str, Any], *, datamart: int = 1, limit: int = 1000) -> QueryAnswer:
+        """What a query finds in all that is stored, the newest activities first (decision 30).
+
+        Args:
+            query: OTQL or JSON_OTQL.
+            datamart: whose activities.
+            limit: rows at most; `reader.query` streams any number of them.
+
+        Raises:
+            QueryError: the query cannot be read, or not be asked.
+        """
+        return await answer(self.reader.query(datamart, query), limit=limit, limiter=self._limiter)
 
     def live_activities(self, datamart: int, user_point: str) -> list[bytes]:
         """What of a user point is not stored yet, as public JSON: what has closed and is on its way through the chain,
@@ -306,13 +349,27 @@ class Engine:
         """
         return await self._applier.apply_file()
 
-    def authorize(self, token: str, *, scope: str, datamart: int) -> Access | None:
+    async def definitions(self) -> Shown:
+        """What is defined now, and in which versions; secrets masked."""
+        return await self._applier.shown()
+
+    async def definition_versions(self, datamart: int, kind: str, name: str) -> list[DefinitionVersion]:
+        """The versions of a definition, newest first: what it says now, and up to a hundred of what it said before.
+
+        Args:
+            datamart: whose.
+            kind: as a file calls it, such as `event_rule`.
+            name: its id; the key of a channel.
+        """
+        return await self._applier.versions(datamart, kind, name)
+
+    def authorize(self, token: str, *, scope: str, datamart: int | None) -> Access | None:
         """What a token may do, or None when it may not do this (decision 39).
 
         Args:
             token: as the sender gave it, without any scheme.
             scope: `collect`, `read` or `admin`.
-            datamart: on which.
+            datamart: on which; None is all of them.
         """
         return self._definitions.keyring.authorize(token, scope=scope, datamart=datamart)
 
@@ -366,7 +423,8 @@ class Engine:
             self._intake.check()
         except SojournError as error:
             return Readiness(False, str(error))
-        return Readiness(True)
+        aside = sum(map(len, self._definitions.holding.aside.values()))
+        return Readiness(True, f"{aside} definitions are set aside: the log tells which" if aside else None)
 
     @property
     def recovered(self) -> bool:

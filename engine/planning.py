@@ -25,6 +25,8 @@ from engine.definitions.kept import (
     Key,
     Rows,
     changed,
+    definition_key,
+    older_prefix,
     read_head,
     read_kept,
 )
@@ -145,6 +147,13 @@ def load(store: Store) -> Stored:
             continue  # Where it is in use, it will be missed there.
         found.kept[kept.datamart, kept.kind, kept.id] = kept
     return found
+
+
+def versions_of(store: Store, key: Key) -> list[Kept]:
+    """The versions of a definition that are kept, newest first. Blocks."""
+    newest = store.get(Db.DEFINITIONS, definition_key(key))
+    older = [read_kept(value) for _, value in _rows(store, older_prefix(key))]
+    return [] if newest is None else [read_kept(newest), *reversed(older)]
 
 
 def plan(

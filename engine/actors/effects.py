@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import Final
 
 from engine.model.activity import Activity
-from engine.pipeline.stage import CountUp, Effect, KeepFact, KeepHistory, Send, SetTimer, StoreBeside
+from engine.pipeline.stage import Attach, CountUp, Effect, KeepFact, KeepHistory, Send, SetTimer, StoreBeside
 from engine.store.keys import fact_key, history_key, outbox_key, timer_key
 from engine.store.layout import OutboxRow, encode_outbox
 from engine.store.port import Count, Db, Delete, Operation, Put, StoreActivity
@@ -88,6 +88,8 @@ def _operations(effect: Effect, now_ms: int, user_point: bytes, sequence: int) -
                 sequence=sequence,
             )
             return [Put(Db.OUTBOX, key, encode_outbox(row))]
+        case Attach():
+            return []  # What it writes depends on who is who by then: `engine.actors.attaching`.
         case CountUp():
             return [Count(effect.datamart, ((effect.name, effect.amount),), now_ms)]
         case _:

@@ -7,7 +7,7 @@ has its verdict, or that only saves a state, passes untouched, since the store s
 What an actor has in hand lives in its object. Started again after a failure it goes on where it was.
 """
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Final
 
@@ -97,12 +97,21 @@ class Counting:
             max_queued_lists=queue.max_buffer_size,
         )
 
+    @property
+    def waiting(self) -> int:
+        """Envelopes that wait for somebody outside, or behind one that does."""
+        return 0
+
+    async def again(self, envelope: Envelope) -> None:
+        """Take an envelope through the step beside what goes through the actor."""
+        raise NotImplementedError
+
     def failed(self, error: Exception) -> Dead:
         """The verdict on an envelope for which the step raised."""
         self._errors += 1
         return Dead("stage_error", repr(error))
 
-    def settle(self, envelope: Envelope, verdict: Verdict) -> None:
+    def settle(self, envelope: Envelope, verdict: Verdict | Awaitable[Verdict]) -> None:
         """Write the verdict into the envelope. What is not stored keeps no effects but its drop's (decision 34)."""
         match verdict:
             case Keep():
@@ -123,8 +132,8 @@ class Counting:
 
 
 def passes_untouched(envelope: Envelope) -> bool:
-    """Whether no step is to look at it: it has its verdict, or it only saves a state."""
-    return envelope.verdict is not None or envelope.closed.source is Source.STATE
+    """Whether no step is to look at it: it has its verdict, only saves a state, or moves somebody in a scenario."""
+    return envelope.verdict is not None or envelope.closed.source in (Source.STATE, Source.MOVE)
 
 
 class StageActor(Counting):
@@ -132,22 +141,26 @@ class StageActor(Counting):
 
     Args:
         name: of the step.
-        step: called with every envelope that is still to be stored. What it raises makes that one a dead letter.
+        step: called with every envelope that is still to be stored. What it raises makes that one a dead letter, and so
+            does anything but a verdict.
         inbox, outbox: the chain before and behind; the end of the one is passed on to the other.
         merge: called with every envelope that has no activity and tells of a merge (decision 3).
+        move: called with every envelope that moves somebody in a scenario (decision 31).
     """
 
     def __init__(
         self,
         name: str,
-        step: Callable[[Envelope], Verdict],
+        step: Callable[[Envelope], Verdict | Awaitable[Verdict]],
         inbox: Inbox,
         outbox: Outbox,
         merge: Callable[[Envelope], None] | None = None,
+        move: Callable[[Envelope], None] | None = None,
     ) -> None:
         super().__init__(name, inbox)
         self._step = step
         self._merge = merge
+        self._move = move
         self._outbox = outbox
         self._hand: list[Envelope] = []
         self._done = 0  # How many of them have been through the step.
@@ -175,6 +188,10 @@ class StageActor(Counting):
             if self._done < len(self._hand):
                 await trio.lowlevel.checkpoint()
 
+    async def again(self, envelope: Envelope) -> None:
+        """`look`, beside what goes through the actor."""
+        self.look(envelope)
+
     def look(self, envelope: Envelope) -> None:
         """Do with one envelope what this stage does."""
         if not passes_untouched(envelope):
@@ -188,3 +205,5 @@ class StageActor(Counting):
                 self._merge(envelope)
             except Exception as error:  # The merge itself must go on: its record leaves the journal.
                 self.failed(error)
+        elif self._move is not None and envelope.verdict is None and envelope.closed.move is not None:
+            self._move(envelope)

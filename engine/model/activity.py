@@ -2,9 +2,10 @@
 
 from collections.abc import Sequence
 from functools import lru_cache
+from typing import Any
 from uuid import UUID
 
-from msgspec import Raw, Struct
+from msgspec import Raw, Struct, structs
 
 from engine.model.event import Event, event_from
 from engine.model.identifiers import Identifier, uuid_text
@@ -99,6 +100,10 @@ class Activity(Struct, kw_only=True):
             parts.append(b"," + encode_fields(self.extras)[1:-1])
         parts.append(b"}")
         return b"".join(parts)
+
+    def replaced(self, **fields: Any) -> "Activity":  # noqa: ANN401 - of any of its fields
+        """The same activity with other values of these fields."""
+        return structs.replace(self, **fields)
 
 
 @lru_cache(1024)

@@ -6,15 +6,13 @@ a datamart (`build_program`), and an activity keeps the program it entered the c
 takes effect for the next activity.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable
+from functools import partial
 from typing import Final, NamedTuple
 
 from msgspec import structs
 
 from engine.definitions.defined import NOTHING, Defined
-from engine.model.activity import Activity
-from engine.model.fact import FactKind
-from engine.model.identifiers import Identifier
 from engine.pipeline import (
     analyzers,
     app_events,
@@ -26,16 +24,18 @@ from engine.pipeline import (
     profiles,
     user_choices,
 )
+from engine.pipeline.asking import Nobody, Oracle, answered
+from engine.pipeline.in_turn import decided, in_turn
 from engine.pipeline.stage import (
     Attach,
     Context,
+    Dead,
     Drop,
     Effect,
     Envelope,
     Keep,
     KeepFact,
     KeepHistory,
-    Note,
     NothingKnown,
     Program,
     SetTimer,
@@ -46,78 +46,24 @@ from engine.pipeline.stage import (
 )
 from engine.session.closed import Closed, Source
 
-
-def in_turn(
-    build_first: Callable[[Defined], Stage], build_second: Callable[[Defined], Stage]
-) -> Callable[[Defined], Stage]:
-    """What makes one step of two: the second gets what the first keeps, and sees its effects; the effects add up.
-
-    A verdict of the first that is not to keep is the verdict of both.
-    """
-
-    def build(defined: Defined) -> Stage:
-        first, second = build_first(defined), build_second(defined)
-        if keep in (first, second):
-            return second if first is keep else first
-
-        def both(closed: Closed, activity: Activity, context: Context) -> Verdict:
-            verdict = first(closed, activity, context)
-            if not isinstance(verdict, Keep):
-                return verdict
-            if not verdict.effects:
-                return second(closed, verdict.activity, context)
-            after = second(closed, verdict.activity, _Behind(context, closed, verdict.effects))
-            if isinstance(after, Keep):  # A drop has only its own effects (decision 34).
-                return Keep(after.activity, (*verdict.effects, *after.effects))
-            return after
-
-        return both
-
-    return build
-
-
-class _Behind:
-    """A context in which effects are seen that are not yet the envelope's."""
-
-    def __init__(self, context: Context, closed: Closed, effects: Sequence[Effect]) -> None:
-        self._context = context
-        self._user_point = closed.user_point
-        self._facts = {effect.key[1:]: effect.value for effect in effects if isinstance(effect, KeepFact)}
-        self.now_ms = context.now_ms
-        self.notes: list[Note] | None = context.notes
-
-    def read(self, kind: FactKind, user_point: bytes | None = None) -> bytes | None:
-        """As `Context.read`."""
-        key = user_point or self._user_point, kind
-        return self._facts[key] if key in self._facts else self._context.read(kind, user_point)
-
-    def expect(self, effects: Sequence[Effect]) -> None:
-        """As `Context.expect`."""
-        self._context.expect(effects)
-
-    def holds(self) -> bool:
-        """As `Context.holds`."""
-        return self._context.holds()
-
-    def meet(self, closed: Closed, identifiers: Sequence[Identifier]) -> Closed:
-        """As `Context.meet`."""
-        return self._context.meet(closed, identifiers)
-
-
 BUILDERS: Final[tuple[tuple[str, Callable[[Defined], Stage]], ...]] = (
     (event_rules.NAME, event_rules.build),
     (analyzers.NAME, analyzers.build),
     (conversions.NAME, conversions.build),
-    (automations.NAME, in_turn(profiles.build, automations.build)),
+    (automations.NAME, automations.build),
     (user_choices.NAME, user_choices.build),
 )
 """The steps between create and store, in order, each with what makes it."""
+
+WAITING: Final = frozenset((analyzers.NAME,))
+"""Steps that may wait for somebody outside: their calls overlap, results leave in order per user point."""
 
 MERGES: Final[tuple[Callable[[Closed, Context], tuple[Effect, ...]], ...]] = (
     app_events.moved,
     profiles.moved,
     user_choices.moved,
     conversions.moved,
+    automations.moved,
 )
 """What a merge does to what is known of two people, one function a kind of fact."""
 
@@ -130,8 +76,11 @@ def build_program(defined: Defined) -> Program:
     Raises:
         CallerError: a definition cannot work; its path is that of the fault.
     """
-    builders = ((campaigns.NAME, campaigns.build), *BUILDERS)
-    return Program(defined, {name: build(defined) for name, build in builders})
+    steps = {name: build(defined) for name, build in BUILDERS}
+    scenarios = steps.get(automations.NAME, keep)
+    # Conditions of automations see the profile as the activity leaves it.
+    steps[automations.NAME] = in_turn(profiles.build(defined), scenarios)
+    return Program(defined, steps, campaigns.build(defined), scenarios)
 
 
 class ChainStep(NamedTuple):
@@ -139,19 +88,25 @@ class ChainStep(NamedTuple):
 
     Attributes:
         name: of the step.
-        run: what it does with an envelope that is still to be stored.
+        run: what it does with an envelope that is still to be stored: a verdict, or in a step that may wait, what is
+            to be awaited for it.
         merge: what it does with an envelope without an activity that tells of a merge; None for nothing.
+        move: what it does with an envelope that moves somebody in a scenario; None for nothing. Never raises.
+        may_wait: whether it is one that may wait.
     """
 
     name: str
-    run: Callable[[Envelope], Verdict]
+    run: Callable[[Envelope], Verdict | Awaitable[Verdict]]
     merge: Callable[[Envelope], None] | None = None
+    move: Callable[[Envelope], None] | None = None
+    may_wait: bool = False
 
 
 def build_chain(
     default_compartment: Callable[[int], str],
     context_of: Callable[[Envelope], Context] | None = None,
     program_of: Callable[[int], Program] | None = None,
+    oracle: Oracle | None = None,
 ) -> tuple[ChainStep, ...]:
     """All steps in front of the store, ready to be put into stage actors.
 
@@ -159,8 +114,9 @@ def build_chain(
         default_compartment: of a datamart, for accounts that name none.
         context_of: what the steps of an envelope may read beside the activity; nothing is known of anybody when None.
         program_of: the steps of a datamart as they are defined now; nothing is defined anywhere when None.
+        oracle: who answers the questions of steps; nobody when None, and then they fail.
     """
-    nothing, undefined = NothingKnown(), build_program(NOTHING)
+    nothing, undefined, asked = NothingKnown(), build_program(NOTHING), oracle or Nobody()
     context_for = context_of or (lambda envelope: nothing)
 
     def program_for(envelope: Envelope) -> Program:
@@ -171,28 +127,48 @@ def build_chain(
     def make(envelope: Envelope) -> Verdict:
         closed = envelope.closed
         envelope.met = None
-        complete = program_for(envelope).steps[campaigns.NAME]
-        context = context_for(envelope)
-        made = Keep(create.create(closed, default_compartment(closed.datamart)))
-        completed = complete(closed, made.activity, context) if complete is not keep else made
-        if not isinstance(completed, Keep):
-            return completed
-        return _expected(app_events.app_events(closed, completed.activity, context), envelope)
+        complete, context = program_for(envelope).campaigns, context_for(envelope)
+        activity = create.create(closed, default_compartment(closed.datamart))
+        if complete is not keep:
+            completed = decided(complete(closed, activity, context))
+            if not isinstance(completed, Keep):
+                return completed
+            activity = completed.activity
+        return _expected(app_events.app_events(closed, activity, context), envelope)
 
     def merge(envelope: Envelope) -> None:
         context = context_for(envelope)
         envelope.effects = tuple(effect for moved in MERGES for effect in moved(envelope.closed, context))
         context.expect(envelope.effects)
 
-    def step(name: str) -> Callable[[Envelope], Verdict]:
-        def run(envelope: Envelope) -> Verdict:
+    def place(envelope: Envelope) -> None:
+        program_for(envelope)
+        context_for(envelope)  # Its place among the activities of the user is the one in which it comes in.
+
+    def move(envelope: Envelope) -> None:
+        closed, context = envelope.closed, context_for(envelope)
+        # Supervision is the point here, as for a step that raises: nobody else's scenario stops for it.
+        try:
+            envelope.effects = automations.move(program_for(envelope).scenarios, closed, context)
+        except Exception as error:
+            envelope.effects = automations.give_up(closed, context)
+            envelope.verdict, envelope.stage = Dead("move_failed", f"{closed.move}: {error!r}"), automations.NAME
+        context.expect(envelope.effects)
+
+    moves = {automations.NAME: move}
+
+    def step(name: str) -> Callable[[Envelope], Verdict | Awaitable[Verdict]]:
+        def run(envelope: Envelope) -> Verdict | Awaitable[Verdict]:
             activity = envelope.activity
             if activity is None:
                 raise TypeError("an envelope reached a step before `create`")
             stage = program_for(envelope).steps[name]
             if stage is keep or skips_processing(envelope):
                 return Keep(activity)
-            return _expected(stage(envelope.view, activity, context_for(envelope)), envelope)
+            found = stage(envelope.view, activity, context_for(envelope))
+            if isinstance(found, Verdict):
+                return _expected(found, envelope)
+            return answered(found, envelope, asked, partial(_expected, envelope=envelope))
 
         return run
 
@@ -211,7 +187,10 @@ def build_chain(
             before = [one for effect in envelope.effects if isinstance(effect, Attach) for one in effect.identifiers]
             envelope.met = context_for(envelope).meet(envelope.closed, [*before, *new])
 
-    return (ChainStep(create.NAME, make, merge), *(ChainStep(name, step(name)) for name, _ in BUILDERS))
+    return (
+        ChainStep(create.NAME, make, merge, place),
+        *(ChainStep(name, step(name), None, moves.get(name), name in WAITING) for name, _ in BUILDERS),
+    )
 
 
 def _own(effect: Effect, envelope: Envelope) -> Effect:

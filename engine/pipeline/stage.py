@@ -1,10 +1,11 @@
 """What travels down the chain, and the one signature of its steps (house: The signatures that carry the design)."""
 
-from collections.abc import Callable, Mapping, Sequence
-from typing import Protocol
+from collections.abc import Callable, Generator, Mapping, Sequence
+from typing import Literal, Protocol
 
 from msgspec import Struct
 
+from engine.definitions.declared.analyzers import Analyzer
 from engine.definitions.defined import Defined
 from engine.model.activity import Activity, measure_event, measure_events, measure_root
 from engine.model.event import PAGE_VIEW
@@ -150,6 +151,41 @@ class Dead(Verdict, frozen=True):
     detail: str = ""
 
 
+class Question(Struct, frozen=True):
+    """What a step wants to know from somebody outside before it can decide (decision 27).
+
+    Attributes:
+        analyzer: who is asked.
+        datamart, channel_id: whose activity it is, and of which channel.
+        activity: as public JSON (decision 37): what is absent of the documented fields is null.
+    """
+
+    analyzer: Analyzer
+    datamart: int
+    channel_id: str
+    activity: bytes
+
+
+class Answer(Struct, frozen=True):
+    """What came of a question.
+
+    Attributes:
+        outcome: `ok`, with an activity; `drop`; or `failed`, with a reason.
+        activity: JSON, as it was answered.
+        reason: in words, for people.
+        took_ms: from the question to the answer, with waiting and retries.
+    """
+
+    outcome: Literal["ok", "drop", "failed"]
+    activity: bytes = b""
+    reason: str = ""
+    took_ms: float = 0.0
+
+
+Asking = Generator[Question, Answer, Verdict]
+"""A step that has questions: it goes on with each answer, and ends with its verdict. It knows nothing of waiting."""
+
+
 class Envelope(Struct):
     """An activity on its way down the chain.
 
@@ -163,6 +199,8 @@ class Envelope(Struct):
         program: the steps as they were defined when it entered the chain: a change takes effect for the next one.
         met: `closed` as the steps see it since one of them has found out who the person is, too (`Attach`); None while
             none has. Its user point is the survivor's, and `absorbed` who is absorbed.
+        answers: to what its steps asked, by a digest of the question: going through the steps again, or after a
+            restart of the step, nobody is asked the same thing twice.
     """
 
     closed: Closed
@@ -173,6 +211,7 @@ class Envelope(Struct):
     context: "Context | None" = None
     program: "Program | None" = None
     met: Closed | None = None
+    answers: dict[bytes, Answer] | None = None
 
     @property
     def view(self) -> Closed:
@@ -219,6 +258,10 @@ class Context(Protocol):
         """
         ...
 
+    def identifiers(self) -> Sequence[Identifier]:
+        """By what the activity's user point is known, as of the last commit."""
+        ...
+
     def expect(self, effects: Sequence[Effect]) -> None:
         """Show these effects of the activity, too, to its own later steps and to the activities behind it."""
         ...
@@ -256,6 +299,10 @@ class NothingKnown:
         """As `Context.read`."""
         return None
 
+    def identifiers(self) -> Sequence[Identifier]:
+        """As `Context.identifiers`."""
+        return ()
+
     def expect(self, effects: Sequence[Effect]) -> None:
         """As `Context.expect`."""
 
@@ -269,22 +316,14 @@ class NothingKnown:
 
 
 class Stage(Protocol):
-    """A step that waits for nothing, made from the definitions of a datamart.
+    """A step, made from the definitions of a datamart.
 
     Each step module has a `build(defined) -> Stage`, which compiles all that can be compiled and raises `CallerError`
     with the path of the fault in what is declared; `keep` where nothing is defined for the step.
     """
 
-    def __call__(self, closed: Closed, activity: Activity, context: Context) -> Verdict:
-        """Decide about one activity. An exception makes it a dead letter with the reason `stage_error`."""
-        ...
-
-
-class AsyncStage(Protocol):
-    """A step that waits for something outside; calls overlap, results leave in order per user point."""
-
-    async def __call__(self, closed: Closed, activity: Activity, context: Context) -> Verdict:
-        """Decide about one activity."""
+    def __call__(self, closed: Closed, activity: Activity, context: Context) -> Verdict | Asking:
+        """Decide about one activity, or ask first. An exception makes it a dead letter (`stage_error`)."""
         ...
 
 
@@ -305,9 +344,6 @@ def made_too_large(before: Activity, after: Activity, max_chars: int) -> Dead | 
         after: as the step leaves it.
         max_chars: of its channel.
     """
-    if after.events is before.events and after.extras is before.extras and after.origin == before.origin:
-        if len(after.identifiers) == len(before.identifiers) and after.location is before.location:
-            return None
     # Characters are no more than bytes, and to count these costs nothing.
     if _most_bytes(after) <= max_chars:
         return None
@@ -345,3 +381,5 @@ class Program(Struct, frozen=True):
 
     defined: Defined
     steps: Mapping[str, Stage]
+    campaigns: Stage
+    scenarios: Stage

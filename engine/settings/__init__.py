@@ -19,6 +19,7 @@ from engine.settings.outbox import OutboxSettings
 from engine.settings.root import Settings
 from engine.settings.sections import (
     ActorsSettings,
+    AnalyzersSettings,
     ApiSettings,
     DefinitionsSettings,
     LimitsSettings,
@@ -32,6 +33,7 @@ __all__ = [
     "ENV_PREFIX",
     "SITE_TOKEN_VARIABLE",
     "ActorsSettings",
+    "AnalyzersSettings",
     "ApiSettings",
     "ChannelDeclaration",
     "CollectSettings",

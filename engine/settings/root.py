@@ -12,6 +12,7 @@ from engine.settings.declarations import DatamartSettings
 from engine.settings.outbox import OutboxSettings
 from engine.settings.sections import (
     ActorsSettings,
+    AnalyzersSettings,
     ApiSettings,
     DefinitionsSettings,
     LimitsSettings,
@@ -34,6 +35,7 @@ class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     api: ApiSettings = ApiSettings()
     log: LogSettings = LogSettings()
     actors: ActorsSettings = ActorsSettings()
+    analyzers: AnalyzersSettings = AnalyzersSettings()
     definitions: DefinitionsSettings = DefinitionsSettings()
     outbox: OutboxSettings = OutboxSettings()
     datamarts: tuple[DatamartSettings, ...] = field(

@@ -294,7 +294,7 @@ async def test_what_is_not_stored_has_no_effects_and_who_relied_on_it_is_made_ag
         context.expect(effects)
         envelope.effects = effects
 
-    def again(envelope):
+    async def again(envelope):
         assert (envelope.activity, envelope.effects, envelope.verdict) == (None, (), None)
         envelope.activity = made(envelope.closed).activity
         look(envelope)

@@ -95,11 +95,13 @@ async def _read(response: "httpx.Response") -> str:
     """The beginning of an answer's text. One that does not end within the bound costs its connection."""
     head = b""
     size_bytes = 0
-    async for chunk in response.aiter_raw():
-        head += chunk[: 4 * KEPT_CHARS - len(head)] if len(head) < 4 * KEPT_CHARS else b""
-        size_bytes += len(chunk)
-        if size_bytes > MAX_READ_BYTES:
-            break
+    # Cancelled and not left: the generators inside are then ended as well, each by the one around it.
+    with trio.CancelScope() as scope:
+        async for chunk in response.aiter_raw():
+            head += chunk[: 4 * KEPT_CHARS - len(head)] if len(head) < 4 * KEPT_CHARS else b""
+            size_bytes += len(chunk)
+            if size_bytes > MAX_READ_BYTES:
+                scope.cancel()
     return head.decode(errors="replace")[:KEPT_CHARS]
 
 

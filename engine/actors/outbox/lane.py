@@ -121,6 +121,7 @@ class Lane:
         self._rate: Buckets[bytes] | None = None
         self._per_s = 0.0
         self._is_undefined = False
+        self._has_looked = False
         self._is_closing = False
         self.datamart = int.from_bytes(prefix[:4])
         self.destination = ""
@@ -133,8 +134,8 @@ class Lane:
 
     @property
     def is_sending(self) -> bool:
-        """Whether it has a call open, or something for one."""
-        return self.open_calls > 0 or (bool(self._ready) and not self.is_paused)
+        """Whether it has a call open, or something for one; also while it is not known yet."""
+        return self.open_calls > 0 or not self._has_looked or (bool(self._ready) and not self.is_paused)
 
     def oldest_due_ms(self) -> int | None:
         """When the oldest of its rows that are due was due; None where none is, as far as it has read."""
@@ -192,6 +193,7 @@ class Lane:
             rows = await self._read(self._after)
             if reads != self._reads:
                 continue
+            self._has_looked = True
             self._next_due_ms = None
             for key, value in rows:
                 due_ms = split_outbox_key(key).due_ms
@@ -323,7 +325,10 @@ class Lane:
     async def _trim(self) -> None:
         """More waits than may: the oldest become dead letters."""
         if not self.destination:
-            return
+            try:
+                self.destination = decode_outbox(self._ready[0][1]).destination
+            except ValueError:
+                return  # It goes first, then there is another one to ask.
         excess = self._means.count(self.datamart, self.destination) - self._means.settings.max_rows_per_destination
         if excess > 0:
             self._means.report(self.destination, f"{excess} requests more than may wait for it: dead letters")

@@ -184,6 +184,7 @@ class Outbox:
             "outbox_destinations_paused": sum(lane.is_paused for lane in lanes),
             "outbox_open_calls": sum(lane.open_calls for lane in lanes),
             "outbox_open_calls_max": self._settings.max_calls,
+            "outbox_rows_of_destination": max([self._count(one.datamart, one.destination) for one in lanes], default=0),
             "outbox_rows_of_destination_max": self._settings.max_rows_per_destination,
             "outbox_oldest_due_ms": max([lane.oldest_ms for lane in lanes], default=0),
         }

@@ -13,7 +13,6 @@ from itertools import groupby
 from types import ModuleType
 from typing import Final, cast
 
-
 from engine.definitions.declared import event_rules as declared
 from engine.definitions.defined import Defined
 from engine.model.activity import Activity

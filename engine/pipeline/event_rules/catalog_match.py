@@ -17,7 +17,7 @@ from engine.definitions.declared.event_rules import CatalogAutoMatch
 from engine.definitions.defined import Defined
 from engine.errors import CallerError
 from engine.model.wire import encode
-from engine.pipeline.event_rules.address import address_of
+from engine.pipeline.event_rules.address import Page, address_of
 from engine.pipeline.event_rules.rule import Work
 
 TYPE: Final = "CATALOG_AUTO_MATCH"
@@ -40,8 +40,8 @@ class CatalogMatch(Struct, frozen=True):
     """
 
     about: str
-    products: Mapping[str, Product]
-    categories: Mapping[str, str]
+    products: Mapping[Page, Product]
+    categories: Mapping[Page, str]
     depth: int
     excluded: frozenset[str]
 
@@ -120,8 +120,8 @@ def _categories(catalogs: Sequence[tuple[int, Catalog]], excluded: frozenset[str
                 yield category.url, f"catalogs[{at}].category[{index}].url", category.id
 
 
-def _by_page(placed: Iterable[_Placed]) -> dict[str, Any]:
-    found: dict[str, Any] = {}
+def _by_page(placed: Iterable[_Placed]) -> dict[Page, Any]:
+    found: dict[Page, Any] = {}
     for url, path, shown in placed:
         address = address_of(url)
         if address is None:

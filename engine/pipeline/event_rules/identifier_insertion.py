@@ -1,7 +1,7 @@
 """`USER_IDENTIFIER_INSERTION`: an identifier is made of a property (5.5, decision 25).
 
-    value as text ─▶ all of it matches `validation_regexp`? ─▶ lower case ─▶ + salt ─▶ hash, lower-case hex ─▶ identifier
-                 empty, too long, a placeholder, no match: skipped, and the property stays
+    value as text ─▶ all of it matches `validation_regexp`? ─▶ lower case ─▶ + salt ─▶ hash ─▶ identifier
+      │ empty, too long, a placeholder, no match: skipped, and the property stays      (lower-case hex)
 
 A value that names nobody (`null`, `guest`, all zeros: decision 1) is told here, since nobody can tell once it is
 hashed: one such value would make one person of all who ever sent it.

@@ -14,17 +14,19 @@ it asks before it makes. How deep a chain goes is how many rules stand between a
 events at `MAX_DEPTH` are nobody's source.
 """
 
-from collections.abc import Callable, Iterable, Sequence
-from typing import Final, Protocol
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING, Final, Protocol
 
 from msgspec import Raw, structs
 
 from engine.model.activity import Activity
-from engine.model.event import PAGE_VIEW, Event, properties_reader
-from engine.model.identifiers import Identifier
+from engine.model.event import ABSENT, PAGE_VIEW, Event, page_reader
 from engine.model.wire import NULL, Fields, decode_fields, encode, encode_fields, text_of
 from engine.pipeline.event_rules.address import Address, address_of
 from engine.pipeline.stage import Note
+
+if TYPE_CHECKING:
+    from engine.model.identifiers import Identifier
 
 MAX_DEPTH: Final = 10
 """Rules that may build on one another (decision 22)."""
@@ -59,9 +61,9 @@ class PropertyNames:
     """Reads the properties that the rules of a datamart ask for, all in one pass over an event."""
 
     def __init__(self, names: Iterable[str]) -> None:
-        ordered = sorted({URL, REFERRER, *names})
-        self.slots = {name: at for at, name in enumerate(ordered)}
-        self.read: Callable[[bytes], tuple[Raw, ...]] = properties_reader(ordered)
+        others = sorted({*names} - {URL, REFERRER})
+        self.slots = {name: at for at, name in enumerate((URL, REFERRER, *others))}
+        self.read = page_reader(others)
 
 
 class Seen:
@@ -79,11 +81,11 @@ class Seen:
     def __init__(self, event: Event, names: PropertyNames, depth: int = 0) -> None:
         self.event = event
         self.depth = depth
-        self.made: list[Seen] = []
+        self.made: Sequence[Seen] = ()
         self.matched = False
         self._names = names
-        self._values: tuple[Raw, ...] | None = None
-        self._address: Address | None | bool = False  # False: nobody has asked yet.
+        self._values: tuple[str, str, *tuple[Raw, ...]] | None = None
+        self._address: Address | bool | None = False  # False: nobody has asked yet.
 
     @property
     def is_page(self) -> bool:
@@ -92,23 +94,30 @@ class Seen:
 
     def raw(self, name: str) -> bytes:
         """A property, encoded; `b""` where it has none or null. `name` is among what some rule `reads`."""
-        if self._values is None:
-            self._values = self._names.read(self.event.body)
-        value = bytes(self._values[self._names.slots[name]])
-        return b"" if value == NULL else value
+        value = self._read(name)
+        if value is ABSENT or value == "":
+            return b""
+        data = encode(value) if isinstance(value, str) else bytes(value)
+        return b"" if data == NULL else data
 
     def text(self, name: str) -> str:
         """A property that is text; "" for any other value and for none."""
-        value = self.raw(name)
-        return text_of(Raw(value)) if value[:1] == b'"' else ""
+        value = self._read(name)
+        return value if isinstance(value, str) else text_of(value)
 
     @property
     def address(self) -> Address | None:
         """Of its page; None where it says none."""
-        if isinstance(self._address, bool):
+        if self._address is False:
             url = self.text(URL)
             self._address = address_of(url) if url else None
-        return self._address
+        return self._address  # type: ignore[return-value]  # Not True, either.
+
+    def _read(self, name: str) -> str | Raw:
+        values = self._values
+        if values is None:
+            values = self._values = self._names.read(self.event.body)
+        return values[self._names.slots[name]]
 
     def drop_property(self, name: str) -> None:
         """The event goes on without this property."""
@@ -189,7 +198,7 @@ class Work:
         if self._max_bytes < 0:
             raise Overgrown
         made = Seen(Event(ts_ms, name, body), self._names, source.depth + 1)
-        source.made.append(made)
+        source.made = (*source.made, made)
         self._flat, self._changed = None, True
         return made
 
