@@ -22,6 +22,7 @@ from engine.actors.identities import Identities
 from engine.actors.intake import Intake
 from engine.actors.janitor import sweep
 from engine.actors.overlapping_stage import OverlappingStageActor
+from engine.actors.plugin_desk import PluginDesk
 from engine.actors.reaper import reap
 from engine.actors.receipt import Receipt
 from engine.actors.recovery import Recovery
@@ -143,6 +144,7 @@ async def _assembled(settings: Settings, clock: Clock, store: Store, pauses: GcP
                     recovery=recovery,
                     definitions=definitions,
                     applier=Applier(store, writer, definitions, clock),
+                    plugins=PluginDesk(definitions.defined, store, writer),
                     reader=reader,
                     gauges=Gauges(
                         limits=settings.limits,

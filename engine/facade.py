@@ -8,6 +8,7 @@ from msgspec import Struct
 
 from engine.actors.gather import Gathered, Gatherer
 from engine.actors.intake import Intake
+from engine.actors.plugin_desk import PluginDesk
 from engine.actors.receipt import Idempotency, Original, Receipt
 from engine.actors.recovery import Recovery
 from engine.actors.router import Router
@@ -57,6 +58,7 @@ class Engine:
     """What `open_engine()` gives. All methods belong to the Trio thread.
 
     Attributes:
+        plugins: what analyzers that are programs of their own may ask for.
         reader: everything that is stored; its methods block, so call them in a thread.
         drained: after the block: whether all that had closed was stored within the budgets of a stop. What was not is
             in the journal, and the next start goes on with it.
@@ -72,6 +74,7 @@ class Engine:
         recovery: Recovery,
         definitions: Definitions,
         applier: Applier,
+        plugins: PluginDesk,
         reader: Reader,
         gauges: Callable[[], Mapping[str, float]],
         read_threads: int,
@@ -84,6 +87,7 @@ class Engine:
         self._applier = applier
         self._limiter = trio.CapacityLimiter(read_threads)
         self._metrics = Metrics(self._counters, gauges)
+        self.plugins = plugins
         self.reader = reader
         self.drained = False
         self.new_admin_token = definitions.new_admin_token

@@ -57,6 +57,10 @@ class Definitions(Struct):
             found = self.programs[datamart] = build_program(Defined(datamart=datamart))
         return found
 
+    def defined(self) -> list[Defined]:
+        """What the steps of each datamart are made from."""
+        return [program.defined for program in self.programs.values()]
+
     def swap(self, holding: Holding) -> None:
         """From now on this holds."""
         self.holding = holding
