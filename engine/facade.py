@@ -35,7 +35,6 @@ CLOSE_SLICE = 500
 RETRY_S = 0.05
 """Pause before work that the engine gave itself is tried again at a bound."""
 
-
 RECOVERY_WAIT_S = 10.0
 """How long a live read waits for recovery before it says that it cannot answer."""
 

@@ -15,7 +15,8 @@ from tests.session.build import NOON, USER, record_of
 SITE = ChannelSettings(datamart=1, kind="SITE", id="1", max_activity_chars=2000)
 
 EVENTS = (
-    '[{"$ts":NOON,"$event_name":"page HP","$properties":{"price":1.50,"n":1.0,"big":12345678901234567890,"$odd":[1e3]}},'
+    '[{"$ts":NOON,"$event_name":"page HP",'
+    '"$properties":{"price":1.50,"n":1.0,"big":12345678901234567890,"$odd":[1e3]}},'
     '{"$event_name":"$item_view","$ts":NOON,"$properties":{"b":true,"a":null}}]'
 ).replace("NOON", str(NOON))
 ROOT = (
