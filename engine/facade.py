@@ -9,6 +9,7 @@ from msgspec import Struct
 
 from engine.actors.gather import Gathered, Gatherer
 from engine.actors.intake import Intake
+from engine.actors.plugin_desk import PluginDesk
 from engine.actors.receipt import Idempotency, Original, Receipt
 from engine.actors.recovery import Recovery
 from engine.actors.router import Router
@@ -55,6 +56,7 @@ class Engine(Lookups):
     """What `open_engine()` gives. All methods belong to the Trio thread.
 
     Attributes:
+        plugins: what analyzers that are programs of their own may ask for.
         reader: everything that is stored; its methods block, so call them in a thread.
         explainer: what becomes of an activity, and why; `explain(item)` is its `item`.
         drained: after the block: whether all that had closed was stored within the budgets of a stop. What was not is
@@ -72,6 +74,7 @@ class Engine(Lookups):
         definitions: Definitions,
         applier: Applier,
         scenarios: ScenarioClock,
+        plugins: PluginDesk,
         reader: Reader,
         explainer: Explainer,
         gauges: Callable[[], Mapping[str, float]],
@@ -85,6 +88,7 @@ class Engine(Lookups):
         self._scenarios = scenarios
         self._limiter = trio.CapacityLimiter(read_threads)
         self._metrics = Metrics(self._counters, gauges)
+        self.plugins = plugins
         self.reader = reader
         self.explainer = explainer
         self.explain = explainer.item

@@ -63,6 +63,10 @@ class Definitions(Struct):
         declared = self.program_of(datamart).defined.destinations
         return next((one for one in declared if one.id == destination), None)
 
+    def defined(self) -> list[Defined]:
+        """What the steps of each datamart are made from."""
+        return [program.defined for program in self.programs.values()]
+
     def swap(self, holding: Holding) -> None:
         """From now on this holds."""
         self.holding = holding
