@@ -5,7 +5,7 @@ import uuid
 from collections.abc import Callable
 from functools import partial
 
-from msgspec import Struct
+from msgspec import Struct, field
 
 from engine.actors.examine import Rules
 from engine.clock import Clock
@@ -46,11 +46,13 @@ class Definitions(Struct, frozen=True):
         registry: datamarts and channels.
         keyring: who may call.
         new_admin_token: when this start made one.
+        undefined: the steps of a datamart in which nothing is defined.
     """
 
     registry: Registry
     keyring: Keyring
     new_admin_token: str | None
+    undefined: Program = field(default_factory=lambda: build_program(NOTHING))
 
     def default_compartment(self, datamart: int) -> str:
         """The compartment of accounts that name none; also of a datamart that has been removed."""
@@ -58,11 +60,7 @@ class Definitions(Struct, frozen=True):
 
     def program_of(self, datamart: int) -> Program:
         """The steps of a datamart."""
-        return UNDEFINED
-
-
-UNDEFINED = build_program(NOTHING)
-"""The steps of a datamart in which nothing is defined."""
+        return self.undefined
 
 
 def rules_of(definitions: Definitions, settings: Settings) -> Callable[[int], Rules | None]:
