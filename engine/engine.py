@@ -1,6 +1,6 @@
 """The composition root: `open_engine()` puts the rooms together, in nurseries whose nesting is the drain order.
 
-    store ⊃ writer ⊃ stages ⊃ user actors ⊃ recovery, reaper, janitor ⊃ the program
+    store ⊃ writer ⊃ outbox ⊃ stages ⊃ user actors ⊃ recovery, reaper, janitor ⊃ the program
 
 Leaving the block stops from the inside out: refuse new work, stop the timers, let the actors hand over, let the chain
 run empty, commit, sync, close. Each step has a budget; what is not through stays in the journal, where the next start
@@ -13,12 +13,17 @@ from functools import partial
 
 import trio
 
+from engine.actors.analysts.callables import look_in
+from engine.actors.analysts.oracle import Analysts, open_analysts
 from engine.actors.arrivals import ArrivalClock
+from engine.actors.attaching import Attaching
 from engine.actors.facts import Facts
 from engine.actors.gather import Gatherer
 from engine.actors.identities import Identities
 from engine.actors.intake import Intake
 from engine.actors.janitor import sweep
+from engine.actors.outbox.service import Outbox
+from engine.actors.overlapping_stage import OverlappingStageActor
 from engine.actors.reaper import reap
 from engine.actors.receipt import Receipt
 from engine.actors.recovery import Recovery
@@ -27,23 +32,26 @@ from engine.actors.router import Router
 from engine.actors.scenario_clock import ScenarioClock, after
 from engine.actors.seen import SeenKeys
 from engine.actors.settling import Settling
-from engine.actors.stage_actor import StageActor
+from engine.actors.stage_actor import Counting, StageActor
 from engine.actors.store_actor import Settler, StoreActor
 from engine.actors.supervisor import Quarantine, supervise
 from engine.actors.user_actor import Entry, UserKey
 from engine.actors.wheel import Wheel
 from engine.actors.writer import Writer
+from engine.applying import Applier
 from engine.clock import Clock, SystemClock
 from engine.errors import Broken
+from engine.explain import Explainer
 from engine.facade import Engine
 from engine.gauges import Gauges
 from engine.identity.placeholders import Placeholders
+from engine.live import Definitions
 from engine.observe import GcPauses, log
 from engine.pipeline.chain import STORE, build_chain
 from engine.pipeline.stage import Envelope
 from engine.reader import JournalPages, Reader
 from engine.settings import Settings
-from engine.start import Definitions, prepare, rules_of
+from engine.start import prepare
 from engine.store.environment import LmdbStore
 from engine.store.port import Store
 
@@ -70,6 +78,7 @@ async def open_engine(
         StoreLocked: another engine works on the directory.
         SchemaTooNew: the store was written by a newer version; it was not touched.
         BadSettings: the directory cannot be made, or tokens are given twice.
+        BadDefinition: `settings.definitions.file` cannot work.
         Broken: the engine could not go on; it comes out of the block, whatever the block was doing.
     """
     settings = settings or Settings()
@@ -104,6 +113,7 @@ def _the_error(group: BaseExceptionGroup[BaseException]) -> BaseException:
 
 @asynccontextmanager
 async def _assembled(settings: Settings, clock: Clock, store: Store, pauses: GcPauses) -> AsyncIterator[Engine]:
+    look_in(settings.analyzers.python_path)
     definitions = await trio.to_thread.run_sync(prepare, store, settings, clock)
     reader = Reader(store, clock.wall_ms)
     last_sequence, last_arrival_ms = await trio.to_thread.run_sync(reader.last_place)
@@ -116,17 +126,33 @@ async def _assembled(settings: Settings, clock: Clock, store: Store, pauses: GcP
     )
     if isinstance(store, LmdbStore):
         store.on_placed = writer.placed
-    facts = Facts(store, arrivals.now_ms)
-    settling = Settling(reader.in_journal, facts)
+    identities = _identities(settings, store)
+    attaching = Attaching(identities)
+    facts = Facts(store, arrivals.now_ms, identities.meeting)
+    outbox = Outbox(
+        store=store,
+        writer=writer,
+        clock=clock,
+        settings=settings.outbox,
+        dead_letter_ms=settings.storage.dead_letter_days * MS_PER_DAY,
+        destination_of=definitions.destination,
+        report=_report,
+    )
+    settling = Settling(reader.in_journal, facts, outbox)
     actors = settings.actors
     async with trio.open_nursery() as outer:
         outer.start_soon(_permanent(settings, "writer", writer.run), name="writer")
-        async with trio.open_nursery() as stages:
-            entrance, chain = _start_chain(settings, clock, definitions, facts, writer, settling, stages)
+        outer.start_soon(_permanent(settings, "outbox", outbox.run), name="outbox")
+        async with open_analysts(settings.analyzers, _report) as analysts, trio.open_nursery() as stages:
+            entrance, chain = _start_chain(
+                settings, clock, definitions, facts, analysts, writer, settling, attaching, stages
+            )
             async with trio.open_nursery() as users:
                 wheel: Wheel[Entry] = Wheel()
                 router = _router(settings, clock, definitions, users, wheel, entrance)
-                intake = _intake(settings, arrivals, store, definitions, writer, router, settling, last_sequence)
+                intake = _intake(
+                    settings, arrivals, store, definitions, writer, router, identities, settling, last_sequence
+                )
                 scenarios = ScenarioClock(
                     store=store,
                     clock=arrivals,
@@ -135,6 +161,7 @@ async def _assembled(settings: Settings, clock: Clock, store: Store, pauses: GcP
                     room=router.room_to_close,
                 )
                 settling.follow(router, intake, scenarios)
+                attaching.follow(intake)
                 gatherer = Gatherer(partial(_accept_together, intake))
                 recovery = Recovery(JournalPages(store), router, intake)
                 engine = Engine(
@@ -143,8 +170,10 @@ async def _assembled(settings: Settings, clock: Clock, store: Store, pauses: GcP
                     router=router,
                     recovery=recovery,
                     definitions=definitions,
+                    applier=Applier(store, writer, definitions, clock, outbox.definitions_changed),
                     scenarios=scenarios,
                     reader=reader,
+                    explainer=Explainer(store, definitions, arrivals),
                     gauges=Gauges(
                         limits=settings.limits,
                         store=store,
@@ -155,6 +184,9 @@ async def _assembled(settings: Settings, clock: Clock, store: Store, pauses: GcP
                         recovery=recovery,
                         chain=chain,
                         pauses=pauses,
+                        analysts=analysts.gauges,
+                        definitions=definitions,
+                        outbox=outbox,
                         scenarios=scenarios,
                     ).read,
                     read_threads=settings.api.reader_threads,
@@ -169,10 +201,12 @@ async def _assembled(settings: Settings, clock: Clock, store: Store, pauses: GcP
                     yield engine
                     gatherer.flush()
                     intake.closing = True
+                    outbox.close()
                     services.cancel_scope.cancel(reason="the engine stops")
                 users.cancel_scope.deadline = stages.cancel_scope.deadline = trio.current_time() + actors.drain_chain_s
                 await router.close()
             await entrance.aclose()
+        await outbox.ended.wait()
         writer.close()
         outer.cancel_scope.deadline = trio.current_time() + actors.drain_store_s
     engine.drained = not any(nursery.cancel_scope.cancelled_caught for nursery in (users, stages, outer))
@@ -187,29 +221,37 @@ def _start_chain(
     clock: Clock,
     definitions: Definitions,
     facts: Facts,
+    analysts: Analysts,
     writer: Writer,
     settling: Settling,
+    attaching: Attaching,
     nursery: trio.Nursery,
-) -> "tuple[trio.MemorySendChannel[list[Envelope]], list[StageActor]]":
+) -> "tuple[trio.MemorySendChannel[list[Envelope]], list[Counting]]":
     """All stage actors and the store actor, running; returns the entrance and the stages."""
     lists = settings.actors.stage_queue_lists
     entrance, inbox = trio.open_memory_channel[list[Envelope]](lists)
-    chain: list[StageActor] = []
-    for step in build_chain(definitions.default_compartment, facts.context, definitions.program_of):
+    chain: list[StageActor | OverlappingStageActor] = []
+    held = settings.analyzers.max_waiting
+    for step in build_chain(definitions.default_compartment, facts.context, definitions.program_of, analysts):
         outbox, next_inbox = trio.open_memory_channel[list[Envelope]](lists)
-        chain.append(StageActor(step.name, step.run, inbox, outbox, step.merge, step.move))
+        chain.append(
+            # How many calls are open is each analyzer's own limit.
+            OverlappingStageActor(step.name, step.run, inbox, outbox, calls=held, held=held)
+            if step.may_wait
+            else StageActor(step.name, step.run, inbox, outbox, step.merge, step.move)
+        )
         inbox = next_inbox
 
-    def again(envelope: Envelope) -> None:
+    async def again(envelope: Envelope) -> None:
         for stage in chain:
-            stage.look(envelope)
+            await stage.again(envelope)
 
     settler = Settler(clock.wall_ms, settings.storage.dead_letter_days * MS_PER_DAY)
-    storing = StoreActor(inbox, writer, settler, settling.settled, again)
+    storing = StoreActor(inbox, writer, settler, settling.settled, again, attaching)
     for stage in chain:
         nursery.start_soon(_permanent(settings, stage.name, stage.run), name=stage.name)
     nursery.start_soon(_permanent(settings, STORE, storing.run), name=STORE)
-    return entrance, chain
+    return entrance, list[Counting](chain)
 
 
 def _router(
@@ -227,7 +269,7 @@ def _router(
     return Router(
         nursery=nursery,
         wheel=wheel,
-        channel_at=definitions.registry.channel_at,
+        channel_at=definitions.channel_at,
         first_stage=entrance,
         now_ms=clock.wall_ms,
         report=_report,
@@ -238,6 +280,12 @@ def _router(
     )
 
 
+def _identities(settings: Settings, store: Store) -> Identities:
+    identity = settings.identity
+    placeholders = Placeholders(identity.placeholders, zeros=identity.zeros_are_placeholders)
+    return Identities(store, identity.hyper_point, placeholders)
+
+
 def _intake(
     settings: Settings,
     clock: ArrivalClock,
@@ -245,16 +293,16 @@ def _intake(
     definitions: Definitions,
     writer: Writer,
     router: Router,
+    identities: Identities,
     settling: Settling,
     last_sequence: int,
 ) -> Intake:
-    limits, storage, identity, rates = settings.limits, settings.storage, settings.identity, settings.rates
-    placeholders = Placeholders(identity.placeholders, zeros=identity.zeros_are_placeholders)
+    limits, storage, rates = settings.limits, settings.storage, settings.rates
     return Intake(
         clock=clock,
         writer=writer,
         router=router,
-        identities=Identities(store, identity.hyper_point, placeholders),
+        identities=identities,
         seen=SeenKeys(store, storage.seen_days * MS_PER_DAY),
         bounds=Bounds(
             max_live_users=limits.max_live_users,
@@ -266,7 +314,7 @@ def _intake(
         user_rates=UserRates(
             rates.events_per_s_of_user, rates.burst_of_user, rates.max_tracked, now_s=trio.current_time
         ),
-        rules=rules_of(definitions, settings),
+        rules=definitions.rules.get,
         stored=settling.wait,
         last_sequence=last_sequence,
     )

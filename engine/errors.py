@@ -7,6 +7,8 @@
 Each class carries a stable `code`, which the gateway hands out as `error_code`.
 """
 
+from collections.abc import Sequence
+
 
 class SojournError(Exception):
     """Base of all errors raised on purpose by the engine."""
@@ -37,6 +39,21 @@ class IdempotencyConflict(CallerError):
     """An `Idempotency-Key` was used again with another body (decision 18)."""
 
     code = "idempotency_key_reused"
+
+
+class BadDefinition(CallerError):
+    """Definitions that cannot work; nothing of them was applied.
+
+    Args:
+        faults: each fault's path below the whole (`datamart[0].event_rule[3].pattern`) and what is wrong there.
+    """
+
+    code = "bad_definition"
+
+    def __init__(self, faults: Sequence[tuple[str, str]]) -> None:
+        message = "\n".join(f"{path}: {problem}" if path else problem for path, problem in faults)
+        super().__init__(message, path=faults[0][0] if faults else "")
+        self.faults = tuple(faults)
 
 
 class Overloaded(SojournError):

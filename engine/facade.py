@@ -1,6 +1,7 @@
 """The running engine as a program sees it: take items in, read activities back, ask how it is."""
 
 from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 from uuid import UUID
 
 import trio
@@ -13,10 +14,16 @@ from engine.actors.recovery import Recovery
 from engine.actors.router import Router
 from engine.actors.scenario_clock import ScenarioClock
 from engine.actors.user_actor import UserKey
+from engine.applying import Applier
 from engine.definitions.access import Access
+from engine.definitions.difference import Difference
+from engine.definitions.reading import Source
 from engine.definitions.registry import PublicToken
+from engine.definitions.shown import DefinitionVersion, Shown
 from engine.definitions.signing import SigningKey
 from engine.errors import Overloaded, SojournError, Unavailable
+from engine.explain import Explainer
+from engine.live import Definitions
 from engine.model.activity import public
 from engine.model.channel import ChannelSettings
 from engine.model.wire import decode_fields
@@ -24,7 +31,7 @@ from engine.observe import Metrics
 from engine.pipeline.create import create, session_snapshot
 from engine.reader import STATISTICS, Reader
 from engine.selector import Filters, ts_of
-from engine.start import Definitions
+from engine.stored_query import QueryAnswer, answer
 
 CLOSE_SLICE = 500
 """Requests to close in one transaction: a step of a few milliseconds, then others have their turn."""
@@ -45,7 +52,7 @@ READ_TRIES = 5
 
 
 class Readiness(Struct, frozen=True):
-    """Whether events are taken now, and if not, why."""
+    """Whether events are taken now, and if not, why; a reason beside `ready` is of something else that is wrong."""
 
     ready: bool
     reason: str | None = None
@@ -56,6 +63,7 @@ class Engine:
 
     Attributes:
         reader: everything that is stored; its methods block, so call them in a thread.
+        explainer: what becomes of an activity, and why; `explain(item)` is its `item`.
         drained: after the block: whether all that had closed was stored within the budgets of a stop. What was not is
             in the journal, and the next start goes on with it.
         new_admin_token: the admin token that this start made, or None: it is shown once, only its hash is kept.
@@ -69,8 +77,10 @@ class Engine:
         router: Router,
         recovery: Recovery,
         definitions: Definitions,
+        applier: Applier,
         scenarios: ScenarioClock,
         reader: Reader,
+        explainer: Explainer,
         gauges: Callable[[], Mapping[str, float]],
         read_threads: int,
     ) -> None:
@@ -79,10 +89,13 @@ class Engine:
         self._router = router
         self._recovery = recovery
         self._definitions = definitions
+        self._applier = applier
         self._scenarios = scenarios
         self._limiter = trio.CapacityLimiter(read_threads)
         self._metrics = Metrics(self._counters, gauges)
         self.reader = reader
+        self.explainer = explainer
+        self.explain = explainer.item
         self.drained = False
         self.new_admin_token = definitions.new_admin_token
 
@@ -257,6 +270,19 @@ class Engine:
         ]
         return sorted([*unstored, *stored], key=ts_of, reverse=True)[:limit]
 
+    async def query(self, query: str | Mapping[str, Any], *, datamart: int = 1, limit: int = 1000) -> QueryAnswer:
+        """What a query finds in all that is stored, the newest activities first (decision 30).
+
+        Args:
+            query: OTQL or JSON_OTQL.
+            datamart: whose activities.
+            limit: rows at most; `reader.query` streams any number of them.
+
+        Raises:
+            QueryError: the query cannot be read, or not be asked.
+        """
+        return await answer(self.reader.query(datamart, query), limit=limit, limiter=self._limiter)
+
     def live_activities(self, datamart: int, user_point: str) -> list[bytes]:
         """What of a user point is not stored yet, as public JSON: what has closed and is on its way through the chain,
         then the open sessions and live windows as they are now."""
@@ -294,13 +320,56 @@ class Engine:
             return
         raise Unavailable("the engine is still reading its journal: open sessions cannot be shown", retry_after_s=5)
 
-    def authorize(self, token: str, *, scope: str, datamart: int) -> Access | None:
+    async def apply(self, declared: Source, *, dry_run: bool = False) -> Difference:
+        """Make these the definitions of the datamarts that they name, for the next activity; others stay as they are.
+
+        What is left out of such a datamart is not in use any more. All of it is applied, in one transaction, or
+        nothing. One call works at a time, the others wait.
+
+        Args:
+            declared: TOML or JSON text, plain tables, or `Declared`.
+            dry_run: only tell what would be different.
+
+        Returns:
+            What is different from what was applied before; nothing was written where that is nothing.
+
+        Raises:
+            BadDefinition: something cannot work; nothing was applied. All faults are named, each with its path.
+            Unavailable: the store is full, or takes an earlier apply first.
+            Overloaded, Closing, Broken: nothing was applied.
+        """
+        return await self._applier.apply(declared, dry_run=dry_run)
+
+    async def apply_file(self) -> Difference | None:
+        """Apply the file that the settings name once more, as at the start; None when they name none.
+
+        Raises:
+            BadDefinition: it cannot be read, or something in it cannot work.
+            Unavailable, Overloaded, Closing, Broken: as `apply`.
+        """
+        return await self._applier.apply_file()
+
+    async def definitions(self) -> Shown:
+        """What is defined now, and in which versions; secrets masked."""
+        return await self._applier.shown()
+
+    async def definition_versions(self, datamart: int, kind: str, name: str) -> list[DefinitionVersion]:
+        """The versions of a definition, newest first: what it says now, and up to a hundred of what it said before.
+
+        Args:
+            datamart: whose.
+            kind: as a file calls it, such as `event_rule`.
+            name: its id; the key of a channel.
+        """
+        return await self._applier.versions(datamart, kind, name)
+
+    def authorize(self, token: str, *, scope: str, datamart: int | None) -> Access | None:
         """What a token may do, or None when it may not do this (decision 39).
 
         Args:
             token: as the sender gave it, without any scheme.
             scope: `collect`, `read` or `admin`.
-            datamart: on which.
+            datamart: on which; None is all of them.
         """
         return self._definitions.keyring.authorize(token, scope=scope, datamart=datamart)
 
@@ -354,7 +423,8 @@ class Engine:
             self._intake.check()
         except SojournError as error:
             return Readiness(False, str(error))
-        return Readiness(True)
+        aside = sum(map(len, self._definitions.holding.aside.values()))
+        return Readiness(True, f"{aside} definitions are set aside: the log tells which" if aside else None)
 
     @property
     def recovered(self) -> bool:

@@ -9,14 +9,14 @@ from gateway.errors import RequestError
 Scope = Literal["collect", "read", "admin"]
 
 
-def require(engine: Engine, headers: Mapping[str, str], *, scope: Scope, datamart: int) -> Access:
+def require(engine: Engine, headers: Mapping[str, str], *, scope: Scope, datamart: int | None) -> Access:
     """Let a request pass or refuse it.
 
     Args:
         engine: who knows the tokens.
         headers: by lower-case name.
         scope: what the request does.
-        datamart: on which.
+        datamart: on which; None is all of them.
 
     Raises:
         RequestError: 401, no token or one that is unknown here; 403, a token that is for something else.

@@ -56,15 +56,24 @@ TABLE: dict[str, Row] = {
     "engine.scenario": Row(
         rooms=("engine.model", "engine.query", "engine.definitions"), libraries=VALUE_TYPES, pure=True
     ),
-    "engine.pipeline": Row(rooms=LOGIC, libraries=VALUE_TYPES, pure=True),
+    "engine.pipeline": Row(rooms=LOGIC, libraries=("re2", *VALUE_TYPES), pure=True),
     **{name: Row(rooms=("engine.model", *STORE_PURE), libraries=VALUE_TYPES, pure=True) for name in STORE_PURE},
     "engine.store.layout": Row(rooms=("engine.model", *STORE_PURE), libraries=("msgspec",), pure=True),
     "engine.store": Row(rooms=("engine.model", "engine.settings", "engine.observe"), libraries=("lmdb", *VALUE_TYPES)),
     "engine.actors": Row(rooms=ACTORS_SEE, libraries=("trio", "httpx", *VALUE_TYPES)),
+    # Plugins are called hundreds of times a second, httpx manages a hundred.
+    "engine.actors.analysts.http_client": Row(rooms=("engine.actors.analysts.calls",), libraries=("trio", "httptools")),
+    # A script of a process of its own, where there is no engine.
+    "engine.actors.analysts.child": Row(libraries=("msgspec",)),
     "engine.jobs": Row(rooms=ACTORS_SEE, libraries=("trio", "httpx", *VALUE_TYPES)),
     **{
         name: Row(rooms=("engine.*",), libraries=("trio", *VALUE_TYPES))
-        for name in ("engine.facade", "engine.gauges", "engine.reader", "engine.selector", "engine.start")
+        for name in (
+            *("engine.explain", "engine.explaining"),
+            *("engine.facade", "engine.gauges", "engine.known", "engine.reader", "engine.selector", "engine.start"),
+            *("engine.applying", "engine.declared", "engine.declaring", "engine.live"),
+            *("engine.planning", "engine.programs", "engine.stored_query"),
+        )
     },
     "engine.engine": Row(rooms=("engine.*",), libraries=("trio", *VALUE_TYPES)),
     "engine": Row(rooms=("engine.*",)),
@@ -76,7 +85,7 @@ TABLE: dict[str, Row] = {
         ),
     ),
 }
-MAY_BUILD_CLOCKS = ("engine", "engine.engine", "engine.reader", "engine.clock")
+MAY_BUILD_CLOCKS = ("engine", "engine.applying", "engine.engine", "engine.explain", "engine.reader", "engine.clock")
 # Of the modules of engine.pipeline, all may import the first and the second may import all; any other is a step.
 PIPELINE_SHARED, PIPELINE_CHAIN = ("stage", "documents"), "chain"
 

@@ -8,6 +8,7 @@ from msgspec import structs
 from engine.definitions.access import Scope
 from engine.definitions.rows import channel_row
 from engine.errors import BadSettings, StoreBroken, StoreFull
+from engine.live import rules_of
 from engine.settings import (
     ApiSettings,
     ChannelDeclaration,
@@ -17,7 +18,7 @@ from engine.settings import (
     Settings,
     SigningKeyDeclaration,
 )
-from engine.start import prepare, rules_of
+from engine.start import prepare
 from engine.store.memory import MemoryStore
 from engine.store.port import Db, Put
 from tests.contract.harness import rows
@@ -141,7 +142,7 @@ def test_rules_say_what_items_are_checked_against():
 
 
 def test_many_definitions_are_read_page_by_page(monkeypatch):
-    monkeypatch.setattr("engine.start.PAGE", 7)
+    monkeypatch.setattr("engine.planning.PAGE", 7)
     channels = tuple(ChannelDeclaration(id=str(number)) for number in range(50))
     store = MemoryStore()
     first = start(store, datamarts=shop(*channels))

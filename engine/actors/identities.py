@@ -9,7 +9,7 @@ from typing import Final
 
 from msgspec import Struct
 
-from engine.identity.attach import Resolution, resolve
+from engine.identity.attach import Resolution, attach_to, resolve
 from engine.identity.placeholders import Placeholders
 from engine.identity.points import Link, PointView
 from engine.model.identifiers import Identifier
@@ -130,6 +130,54 @@ class Identities:
         operations = self._write(draft, datamart, resolution, sequence, now_ms) if resolution.changes else []
         return Attached(resolution.user_point, resolution.absorbed, _counts(resolution)), operations
 
+    def attach_to(
+        self,
+        draft: Overlay,
+        user_point: bytes,
+        identifiers: Sequence[Identifier],
+        *,
+        datamart: int,
+        now_ms: int,
+        sequence: int,
+    ) -> tuple[Attached, list[Operation]]:
+        """Attach further identifiers to a person (decision 25); what that links or merges goes into `draft` and into
+        the operations. Nothing where the user point is gone.
+
+        Args:
+            draft: as for `attach`.
+            user_point: whom they are of; what it has become, if it was absorbed.
+            identifiers: each once.
+            datamart, now_ms, sequence: as for `attach`.
+        """
+        resolution = self._gathered(draft, user_point, identifiers, datamart, now_ms)
+        if resolution is None:
+            return Attached(user_point), []
+        operations = self._write(draft, datamart, resolution, sequence, now_ms) if resolution.changes else []
+        return Attached(resolution.user_point, resolution.absorbed, _counts(resolution)), operations
+
+    def meeting(
+        self, datamart: int, user_point: bytes, identifiers: Sequence[Identifier], now_ms: int
+    ) -> tuple[bytes, bytes]:
+        """Whom `attach_to` would make one: the user point that survives, and another one that it absorbs, or b"".
+
+        That is the one given, where it does not survive; else the one that an identifier was first linked to, also when
+        it was absorbed a moment ago: what is known of it moves only when its merge has come through the chain.
+        """
+        draft = Overlay()
+        resolution = self._gathered(draft, user_point, identifiers, datamart, now_ms)
+        if resolution is None:
+            return user_point, b""
+        survivor = resolution.user_point
+        if survivor != user_point:
+            return survivor, user_point
+        for identifier in identifiers:
+            first = self._first_linked(draft, identifier_key(datamart, identifier.key()))
+            if first not in (None, survivor):
+                now = self.survivor(datamart, first)
+                if now == survivor or now in resolution.absorbed:
+                    return survivor, first
+        return survivor, b""
+
     def keep(self, draft: Overlay) -> None:
         """Make what a request has linked known to the requests after it, until `committed`."""
         self._pending.links.update(draft.links)
@@ -162,6 +210,31 @@ class Identities:
         key = user_point_key(datamart, point)
         row = draft.points.get(key) or self._pending.points.get(key)
         return row.alias_of if row is not None and row.alias_of is not None else point
+
+    def _gathered(
+        self, draft: Overlay, user_point: bytes, identifiers: Sequence[Identifier], datamart: int, now_ms: int
+    ) -> Resolution | None:
+        row = self._row(draft, datamart, user_point)
+        if row is not None and row.alias_of is not None:
+            user_point = row.alias_of
+            row = self._row(draft, datamart, user_point)
+        if row is None:
+            return None
+        return attach_to(
+            _view(user_point, row),
+            identifiers,
+            now_ms=now_ms,
+            known=lambda identifier: self._known(draft, datamart, identifier),
+            limits=self._limits,
+            placeholders=self._placeholders,
+        )
+
+    def _first_linked(self, draft: Overlay, key: bytes) -> bytes | None:
+        """The user point in an identifier's row, whatever that has become; the cache knows only survivors."""
+        linked = draft.links.get(key) or self._pending.links.get(key)
+        if linked is None and (data := self._store.get(Db.IDENTIFIERS, key)) is not None:
+            linked = decode_identifier(data).user_point
+        return linked
 
     def _known(self, draft: Overlay, datamart: int, identifier: Identifier) -> PointView | None:
         key = identifier_key(datamart, identifier.key())

@@ -1,9 +1,11 @@
-"""The shell around a step that waits for something outside: calls overlap, results leave in order per user point.
+"""The shell around a step that may wait for something outside: calls overlap, results leave in order per user point.
 
-    read ─▶ the user's line, in order ─▶ call … call … call ─▶ done at the head of its line: ready ─▶ send
+    read ─▶ decided at once, nobody of the user waits ─────────────────────────▶ ready ─▶ send
+       └──▶ the user's line, in order ─▶ call … call … ─▶ done at its head ─────▶ ┘
 
-A user's later envelope may be done before an earlier one; it then waits in the user's line. Other users pass. As with
-the plain actor, what is in hand lives in the object, and nothing is taken out of the chain on the way.
+A user's later envelope may be done before an earlier one; it then waits in the user's line. Other users pass. What is
+decided at once costs no task and no wait: an activity of a channel without such a step goes through as in the plain
+actor. As there, what is in hand lives in the object, and nothing is taken out of the chain on the way.
 """
 
 from collections import deque
@@ -15,6 +17,7 @@ import trio
 
 from engine.actors.stage_actor import (
     ENVELOPES_PER_PASS,
+    ENVELOPES_PER_STEP,
     Counting,
     Inbox,
     Outbox,
@@ -29,6 +32,8 @@ CALLS: Final = 64
 HELD: Final = 1024
 """Default of envelopes an overlapping actor holds in all, so that a slow call of one user does not stop the others."""
 
+UserKey = tuple[int, bytes]
+
 
 @dataclass(slots=True, eq=False)
 class _Place:
@@ -39,23 +44,22 @@ class _Place:
 
 
 class OverlappingStageActor(Counting):
-    """Runs a step that waits: calls overlap, results leave in order per user point.
-
-    A user's later envelope may be done before an earlier one; it then waits in the user's line. Other users pass.
+    """Runs a step that may wait: calls overlap, results leave in order per user point.
 
     Args:
         name: of the step.
-        step: called with every envelope that is still to be stored. What it raises makes that one a dead letter.
+        step: called with every envelope that is still to be stored; gives its verdict, or what is to be awaited for
+            it. What either raises makes that one a dead letter.
         inbox, outbox: the chain before and behind; the end of the one is passed on to the other.
         calls: most calls at a time.
-        held: most envelopes in hand beyond the list that is being read. When one user's slow call keeps so many
-            of them waiting, the chain waits too.
+        held: most envelopes in hand beyond the list that is being read. When slow calls keep so many of them waiting,
+            the chain waits too.
     """
 
     def __init__(
         self,
         name: str,
-        step: Callable[[Envelope], Awaitable[Verdict]],
+        step: Callable[[Envelope], Verdict | Awaitable[Verdict]],
         inbox: Inbox,
         outbox: Outbox,
         *,
@@ -69,9 +73,10 @@ class OverlappingStageActor(Counting):
         self._max_held = held
         self._unread: deque[Envelope] = deque()
         # By user point, in the order in which they came and will leave.
-        self._lines: dict[tuple[int, bytes], deque[_Place]] = {}
+        self._lines: dict[UserKey, deque[_Place]] = {}
         self._in_lines = 0
         self._ready: list[Envelope] = []
+        self._sending = False  # The sender has some of them in hand.
         self._calls = 0
         self._is_over = False  # Everything is read and has left its line.
         self._freed = trio.lowlevel.ParkingLot()  # The reader: a call has ended, or a list was sent.
@@ -82,20 +87,47 @@ class OverlappingStageActor(Counting):
 
         A call that was interrupted is made again.
         """
+        self._sending = False
         async with trio.open_nursery() as nursery:
             nursery.start_soon(self._send)
-            for line in self._lines.values():
+            for key, line in list(self._lines.items()):
                 for place in line:
                     if not place.is_done:
-                        self._call(place, nursery)
+                        self._start(place, nursery)
+                self._release(key)
             await self._read(nursery)
         self._outbox.close()
 
+    async def again(self, envelope: Envelope) -> None:
+        """Take an envelope through the step beside what goes through the actor."""
+        if passes_untouched(envelope):
+            return
+        try:
+            verdict = self._step(envelope)
+            if not isinstance(verdict, Verdict):
+                verdict = await verdict
+        except Exception as error:
+            verdict = self.failed(error)
+        self.settle(envelope, verdict)
+
+    @property
+    def waiting(self) -> int:
+        """Envelopes that wait for a call, their own or one ahead of theirs."""
+        return self._in_lines
+
     async def _read(self, nursery: trio.Nursery) -> None:
         while True:
+            begun = 0
             while self._unread:
                 await self._room()
                 self._begin(self._unread.popleft(), nursery)
+                begun += 1
+                if begun % ENVELOPES_PER_STEP == 0:
+                    await trio.lowlevel.checkpoint()
+            self._pass_on()
+            # What is ready waits for the chain ahead, and the chain behind for that. Calls go on meanwhile.
+            while self._ready:
+                await self._freed.park()
             try:
                 self._unread.extend(await receive_lists(self._inbox))
             except trio.EndOfChannel:
@@ -108,26 +140,68 @@ class OverlappingStageActor(Counting):
 
     async def _room(self) -> None:
         while self._calls >= self._max_calls or self._in_lines + len(self._ready) >= self._max_held:
+            self._filled.unpark()
             await self._freed.park()
 
     def _begin(self, envelope: Envelope, nursery: trio.Nursery) -> None:
         key = (envelope.closed.datamart, envelope.closed.user_point)
-        place = _Place(envelope, is_done=passes_untouched(envelope))
-        self._lines.setdefault(key, deque()).append(place)
-        self._in_lines += 1
-        if place.is_done:
-            self._release(key)
+        line = self._lines.get(key)
+        waits = None if passes_untouched(envelope) else self._decide_at_once(envelope)
+        if waits is None and line is None:
+            self._ready.append(envelope)
+            return
+        place = _Place(envelope, is_done=waits is None)
+        if line is None:
+            self._lines[key] = deque((place,))
         else:
-            self._call(place, nursery)
+            line.append(place)
+        self._in_lines += 1
+        if waits is not None:
+            self._call(place, waits, nursery)
 
-    def _call(self, place: _Place, nursery: trio.Nursery) -> None:
+    def _start(self, place: _Place, nursery: trio.Nursery) -> None:
+        """Begin again what was interrupted."""
+        waits = self._decide_at_once(place.envelope)
+        if waits is None:
+            place.is_done = True
+        else:
+            self._call(place, waits, nursery)
+
+    def _decide_at_once(self, envelope: Envelope) -> Awaitable[Verdict] | None:
+        """None where that could be done."""
+        try:
+            verdict = self._step(envelope)
+        except Exception as error:
+            verdict = self.failed(error)
+        if not isinstance(verdict, Verdict) and isinstance(verdict, Awaitable):
+            return verdict
+        self.settle(envelope, verdict)
+        return None
+
+    def _pass_on(self) -> None:
+        """Send what is ready without waking anybody, where there is room and nobody is at it."""
+        if not self._ready:
+            return
+        if not self._sending:
+            sending = self._ready[:ENVELOPES_PER_PASS]
+            try:
+                self._outbox.send_nowait(sending)
+            except trio.WouldBlock:
+                pass
+            else:
+                del self._ready[: len(sending)]
+                self._sent += len(sending)
+        if self._ready:
+            self._filled.unpark()
+
+    def _call(self, place: _Place, waits: Awaitable[Verdict], nursery: trio.Nursery) -> None:
         self._calls += 1
-        nursery.start_soon(self._decide, place, name=self.name)
+        nursery.start_soon(self._decide, place, waits, name=self.name)
 
-    async def _decide(self, place: _Place) -> None:
+    async def _decide(self, place: _Place, waits: Awaitable[Verdict]) -> None:
         try:
             try:
-                verdict = await self._step(place.envelope)
+                verdict = await waits
             except Exception as error:
                 verdict = self.failed(error)
             self.settle(place.envelope, verdict)
@@ -137,7 +211,7 @@ class OverlappingStageActor(Counting):
             self._calls -= 1
             self._freed.unpark()
 
-    def _release(self, key: tuple[int, bytes]) -> None:
+    def _release(self, key: UserKey) -> None:
         """Let those at the head of a line go that are done."""
         line = self._lines[key]
         while line and line[0].is_done:
@@ -155,7 +229,9 @@ class OverlappingStageActor(Counting):
                     return
                 await self._filled.park()
             sending = self._ready[:ENVELOPES_PER_PASS]
+            self._sending = True
             await self._outbox.send(sending)
+            self._sending = False
             del self._ready[: len(sending)]
             self._sent += len(sending)
             self._freed.unpark()

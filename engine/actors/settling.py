@@ -6,6 +6,7 @@ import trio
 
 from engine.actors.facts import Facts
 from engine.actors.intake import Intake
+from engine.actors.outbox.service import Outbox
 from engine.actors.router import Router
 from engine.actors.scenario_clock import ScenarioClock
 from engine.model.record import record_size_bytes
@@ -18,11 +19,15 @@ class Settling:
     Args:
         in_journal: whether a sequence is still there; a point read.
         facts: what envelopes on their way change; None for nothing.
+        outbox: sends what they ask for; None where nobody does.
     """
 
-    def __init__(self, in_journal: Callable[[int], bool], facts: Facts | None = None) -> None:
+    def __init__(
+        self, in_journal: Callable[[int], bool], facts: Facts | None = None, outbox: Outbox | None = None
+    ) -> None:
         self._in_journal = in_journal
         self._facts = facts
+        self._outbox = outbox
         self._router: Router | None = None
         self._intake: Intake | None = None
         self._scenarios: ScenarioClock | None = None
@@ -36,6 +41,8 @@ class Settling:
         """These envelopes were committed, in one transaction."""
         if self._facts is not None:
             self._facts.settled(envelopes)
+        if self._outbox is not None:
+            self._outbox.settled(envelopes)
         if self._router is not None and self._intake is not None:
             self._router.settled(envelopes)
             self._intake.journal_bytes -= sum(

@@ -7,7 +7,7 @@ has its verdict, or that only saves a state, passes untouched, since the store s
 What an actor has in hand lives in its object. Started again after a failure it goes on where it was.
 """
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Final
 
@@ -97,12 +97,21 @@ class Counting:
             max_queued_lists=queue.max_buffer_size,
         )
 
+    @property
+    def waiting(self) -> int:
+        """Envelopes that wait for somebody outside, or behind one that does."""
+        return 0
+
+    async def again(self, envelope: Envelope) -> None:
+        """Take an envelope through the step beside what goes through the actor."""
+        raise NotImplementedError
+
     def failed(self, error: Exception) -> Dead:
         """The verdict on an envelope for which the step raised."""
         self._errors += 1
         return Dead("stage_error", repr(error))
 
-    def settle(self, envelope: Envelope, verdict: Verdict) -> None:
+    def settle(self, envelope: Envelope, verdict: Verdict | Awaitable[Verdict]) -> None:
         """Write the verdict into the envelope. What is not stored keeps no effects but its drop's (decision 34)."""
         match verdict:
             case Keep():
@@ -132,7 +141,8 @@ class StageActor(Counting):
 
     Args:
         name: of the step.
-        step: called with every envelope that is still to be stored. What it raises makes that one a dead letter.
+        step: called with every envelope that is still to be stored. What it raises makes that one a dead letter, and so
+            does anything but a verdict.
         inbox, outbox: the chain before and behind; the end of the one is passed on to the other.
         merge: called with every envelope that has no activity and tells of a merge (decision 3).
         move: called with every envelope that moves somebody in a scenario (decision 31).
@@ -141,7 +151,7 @@ class StageActor(Counting):
     def __init__(
         self,
         name: str,
-        step: Callable[[Envelope], Verdict],
+        step: Callable[[Envelope], Verdict | Awaitable[Verdict]],
         inbox: Inbox,
         outbox: Outbox,
         merge: Callable[[Envelope], None] | None = None,
@@ -177,6 +187,10 @@ class StageActor(Counting):
                 self.look(envelope)
             if self._done < len(self._hand):
                 await trio.lowlevel.checkpoint()
+
+    async def again(self, envelope: Envelope) -> None:
+        """`look`, beside what goes through the actor."""
+        self.look(envelope)
 
     def look(self, envelope: Envelope) -> None:
         """Do with one envelope what this stage does."""

@@ -8,12 +8,14 @@ Nothing of an envelope is written before its verdict is known, and nothing of it
 fate of everything ahead is known too: an activity that was shown what has not come to be goes through the steps again.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Final
 from uuid import UUID
 
 import trio
 
+from engine.actors.attaching import Attaching
+from engine.actors.draft import Draft
 from engine.actors.effects import stored, written
 from engine.actors.stage_actor import receive_lists
 from engine.actors.writer import Writer
@@ -24,6 +26,8 @@ from engine.session.closed import Closed, Source
 from engine.store.keys import state_key
 from engine.store.layout import DeadLetter, encode_dead_letter
 from engine.store.port import AddDeadLetter, Count, Db, Delete, Operation, Put, RemoveJournal, StoreActivity
+
+UserKey = tuple[int, bytes]
 
 MAX_GROUP: Final = 500
 """Envelopes of one transaction: their activities are encoded in one step of the loop, about 20 ms."""
@@ -46,18 +50,19 @@ class Settler:
         closed = envelope.closed
         now_ms = self._wall_ms()
         found: list[Operation] = []
+        effects = _written(envelope, now_ms)
         if envelope.verdict is not None:
             found += self._refuse(envelope, envelope.verdict, now_ms)
-            found += written(envelope.effects, now_ms)
+            found += effects
         elif envelope.activity is not None:
-            found.append(self._store(closed, envelope.activity, written(envelope.effects, now_ms), now_ms))
+            found.append(self._store(closed, envelope.activity, effects, now_ms))
         else:
-            found += written(envelope.effects, now_ms)
+            found += effects
         counts = _closing_counts(closed)
         if counts:
             found.append(Count(closed.datamart, counts, now_ms))
         if closed.sequences:
-            found.append(RemoveJournal(closed.sequences))
+            found.append(RemoveJournal(closed.sequences, _weights(closed), closed.datamart))
         if closed.saves_state:
             key = state_key(closed.datamart, closed.user_point)
             found.append(Delete(Db.STATES, key) if closed.state is None else Put(Db.STATES, key, closed.state))
@@ -90,6 +95,22 @@ class Settler:
         ]
 
 
+def _weights(closed: Closed) -> tuple[int, ...] | None:
+    """Of its journal records, where its members are all of them."""
+    if len(closed.members) != len(closed.sequences):
+        return None
+    weights = {member.sequence: member.weight for member in closed.members}
+    found = tuple([weights[sequence] for sequence in closed.sequences if sequence in weights])
+    return found if len(found) == len(closed.sequences) else None
+
+
+def _written(envelope: Envelope, now_ms: int) -> tuple[Operation, ...]:
+    if not envelope.effects:
+        return ()
+    closed = envelope.closed
+    return written(envelope.effects, now_ms, user_point=closed.user_point, sequence=max(closed.sequences, default=0))
+
+
 def _closing_counts(closed: Closed) -> tuple[tuple[str, int], ...]:
     if closed.reason is None:
         return ()
@@ -113,12 +134,16 @@ def payload_of(envelope: Envelope) -> bytes:
 class StoreActor:
     """Takes envelopes from the chain, commits them in groups, and tells who waits for them.
 
+    An envelope that goes through the steps again is set aside meanwhile, with what comes behind it of the same person:
+    a step may wait for somebody outside. All others are stored.
+
     Args:
         source: the chain's end.
         writer: group commit; this actor waits for it, and the chain behind it for this actor.
         settler: what each envelope writes.
         settled: called with the envelopes of a group right after their commit.
         again: takes an envelope as it entered the chain through all steps.
+        attaching: what identifiers that steps have found link and merge; None where no step finds any.
     """
 
     def __init__(
@@ -127,57 +152,146 @@ class StoreActor:
         writer: Writer,
         settler: Settler,
         settled: Callable[[Sequence[Envelope]], None],
-        again: Callable[[Envelope], None] | None = None,
+        again: Callable[[Envelope], Awaitable[None]] | None = None,
+        attaching: Attaching | None = None,
     ) -> None:
         self._source = source
+        self._attaching = attaching
         self._again = again
         self._writer = writer
         self._settler = settler
         self._settled = settled
         # What was taken from the chain and is not yet in line for its commit. A restart begins with it.
         self._taken: list[Envelope] = []
+        self._is_over = False  # The chain has ended; what is set aside may still be on its way.
+        # Set aside, in order, and whose they are; those of them that go through the steps, and those that have.
+        self._aside: list[Envelope] = []
+        self._aside_keys: set[UserKey] = set()
+        self._going: set[int] = set()
+        self._gone: set[int] = set()
+        self._is_news = False  # One of them has.
+        self._listening: trio.CancelScope | None = None
 
     async def run(self) -> None:
         """Store until the chain ends. May be called again after it raised: nothing taken is forgotten."""
-        while True:
-            if not self._taken:
-                try:
-                    self._taken = await receive_lists(self._source)
-                except trio.EndOfChannel:
+        async with trio.open_nursery() as nursery:
+            for envelope in self._aside:
+                if id(envelope) in self._going:  # It was interrupted.
+                    nursery.start_soon(self._repeat, envelope)
+            while True:
+                if self._is_news:
+                    # All of them, in their order: who still has to wait is set aside again.
+                    self._taken[:0] = self._aside
+                    self._aside, self._is_news = [], False
+                    self._aside_keys.clear()
+                if self._taken:
+                    await self._commit(self._taken[:MAX_GROUP], nursery)
+                elif self._is_over and not self._aside:
                     return
-            while self._taken:
-                await self._commit(self._taken[:MAX_GROUP])
+                else:
+                    await self._wait()
 
-    async def _commit(self, group: Sequence[Envelope]) -> None:
+    async def _wait(self) -> None:
+        """For more from the chain, or for what was set aside."""
+        with trio.CancelScope() as self._listening:
+            if self._is_over:
+                await trio.sleep_forever()
+            try:
+                self._taken += await receive_lists(self._source)
+            except trio.EndOfChannel:
+                self._is_over = True
+        self._listening = None
+
+    async def _commit(self, group: Sequence[Envelope], nursery: trio.Nursery) -> None:
+        await self._writer.wait_for_room()
+        # From here to the place in line it is one step: what identifiers link and merge is as of all that was accepted
+        # before, and the sequences of merges rise with those of what is accepted.
         operations: list[Operation] = []
+        drafts: list[Draft] = []
+        ready: list[Envelope] = []
         for envelope in group:
-            operations += self._operations(envelope)
+            if self._must_wait(envelope, nursery):
+                self._aside.append(envelope)
+                self._aside_keys.update(_keys(envelope))
+            else:
+                ready.append(envelope)
+                operations += self._operations(envelope, drafts)
+        self._taken[: len(group)] = ready
+        if not ready:
+            return
         size_bytes = sum(len(operation.value) for operation in operations if isinstance(operation, StoreActivity))
 
         def committed() -> None:
-            self._settled(group)
+            if self._attaching is not None:
+                self._attaching.committed(drafts)
+            self._settled(ready)
 
-        ticket = await self._writer.submit_when_possible(operations, size_bytes + 64 * len(operations), committed)
-        del self._taken[: len(group)]
+        ticket = self._writer.submit_at_once(operations, size_bytes + 64 * len(operations), committed)
+        del self._taken[: len(ready)]
+        if self._gone:
+            self._gone.difference_update([id(envelope) for envelope in ready])
+        if self._attaching is not None:
+            self._attaching.route(drafts, ticket)
         # Not cut short by a full store: the batch stays in line, and this actor behind it.
         await ticket.settled()
 
-    def _operations(self, envelope: Envelope) -> list[Operation]:
+    def _must_wait(self, envelope: Envelope, nursery: trio.Nursery) -> bool:
+        """Whether it goes through the steps again, or is behind one that does."""
+        if self._aside_keys and not self._aside_keys.isdisjoint(_keys(envelope)):
+            return True
+        if id(envelope) in self._gone:
+            return False
+        if id(envelope) in self._going:
+            return True
+        try:
+            if envelope.context is None or envelope.context.holds():
+                return False
+        except Exception as error:
+            _spoil(envelope, error)
+            return False
+        # What it was shown has not come to be: something ahead was dropped, or has died.
+        self._going.add(id(envelope))
+        nursery.start_soon(self._repeat, envelope)
+        return True
+
+    async def _repeat(self, envelope: Envelope) -> None:
+        try:
+            if self._again is None:
+                raise TypeError("an envelope was shown what is ahead, and cannot go through the steps again")
+            envelope.activity, envelope.effects, envelope.verdict, envelope.stage = None, (), None, ""
+            await self._again(envelope)
+        except Exception as error:
+            _spoil(envelope, error)
+        self._going.discard(id(envelope))
+        self._gone.add(id(envelope))
+        self._is_news = True
+        if self._listening is not None:
+            self._listening.cancel(reason="somebody is through the steps")
+
+    def _operations(self, envelope: Envelope, drafts: list[Draft]) -> list[Operation]:
         # Supervision is the point here: an activity that cannot be encoded must not stop the storing of all others.
         try:
-            if envelope.context is not None and not envelope.context.holds():
-                self._repeat(envelope)
-            operations = self._settler.operations(envelope)
+            draft = self._attaching.draft(envelope) if self._attaching is not None else None
+            # Who is who comes first: the activity is stored under the user point that survives.
+            operations = draft.transaction() if draft is not None else []
+            operations += self._settler.operations(envelope)
             self._writer.check(operations)
+            if draft is not None and self._attaching is not None:
+                self._attaching.take(draft)
+                drafts.append(draft)
             return operations
         except Exception as error:
-            envelope.activity, envelope.effects = None, ()
-            envelope.verdict, envelope.stage = Dead("store_error", repr(error)), "store"
+            _spoil(envelope, error)
             return self._settler.operations(envelope)
 
-    def _repeat(self, envelope: Envelope) -> None:
-        """What it was shown has not come to be: something ahead was dropped, or has died."""
-        if self._again is None:
-            raise TypeError("an envelope was shown what is ahead, and cannot go through the steps again")
-        envelope.activity, envelope.effects, envelope.verdict, envelope.stage = None, (), None, ""
-        self._again(envelope)
+
+def _keys(envelope: Envelope) -> set[UserKey]:
+    """Whom an envelope is about: a merge is about two, and so is a person found out to be another one, too."""
+    closed, view = envelope.closed, envelope.view
+    points = {closed.user_point, closed.absorbed, view.user_point, view.absorbed} - {b""}
+    return {(closed.datamart, point) for point in points}
+
+
+def _spoil(envelope: Envelope, error: Exception) -> None:
+    envelope.activity, envelope.effects = None, ()
+    envelope.verdict, envelope.stage = Dead("store_error", repr(error)), "store"

@@ -1,34 +1,45 @@
 """Structs whose types say what is allowed and why: as TOML with comments, and in the words of an error.
 
-A field's `Meta(description=…)` is its reason. Fields are plain values, lists of them, Structs (a table) or tuples of
-Structs (an array of tables); keys are dotted, with an index behind an array's name: `datamart[0].channel[1].token`.
+A field's `Meta(description=…)` is its reason. Keys are dotted, with an index behind an array's name:
+`datamart[0].channel[1].token`.
 """
 
-import re
 import textwrap
 from collections.abc import Callable, Iterator, Mapping
 from difflib import get_close_matches
-from inspect import cleandoc
 from typing import Any, Final, TypeVar
 
 from msgspec import NODEFAULT, Struct, ValidationError, convert, inspect
 
 from engine.errors import BadSettings
+from engine.model.shapes import (
+    allowed,
+    fields_of,
+    is_array,
+    number_text,
+    purpose_of,
+    reason_of,
+    table_for,
+    tables_of,
+    tag_of,
+    type_at,
+    type_info,
+)
 from engine.model.wire import encode
 
 S = TypeVar("S", bound=Struct)
 
-_INDEX: Final = re.compile(r"\[[^\]]*\]")
 _WIDTH: Final = 110
 
 
 def keys_of(struct: type[Struct]) -> Iterator[str]:
     """The dotted keys of all plain values outside arrays of tables."""
-    for one in _fields(struct):
-        if (table := _table_type(one.type)) is None:
+    for one in fields_of(struct):
+        tables = tables_of(one.type)
+        if not tables:
             yield one.encode_name
-        elif not _is_array(one.type):
-            yield from (f"{one.encode_name}.{key}" for key in keys_of(table))
+        elif not is_array(one.type):
+            yield from (f"{one.encode_name}.{key}" for key in keys_of(tables[0]))
 
 
 def from_data(struct: type[S], data: Mapping[str, object], *, place: Callable[[str], str]) -> S:
@@ -42,21 +53,38 @@ def from_data(struct: type[S], data: Mapping[str, object], *, place: Callable[[s
     Raises:
         BadSettings: unknown keys (all of them are named), or a value that is not allowed.
     """
-    if unknown := list(_unknown_keys(data, struct)):
-        raise BadSettings("\n".join(f"{place(key)}: {problem}" for key, problem in unknown))
+    value, faults = checked(struct, data)
+    if faults:
+        raise BadSettings("\n".join(f"{place(key)}: {problem}" for key, problem in faults))
+    assert isinstance(value, struct)
+    return value
+
+
+def checked(kind: Any, data: object) -> tuple[Any, list[tuple[str, str]]]:  # noqa: ANN401 - any type is meant
+    """Decode tables, lists and plain values, or tell what is wrong with them.
+
+    Args:
+        kind: what it must be: a Struct, or a union of tagged ones.
+        data: as read from a file.
+
+    Returns:
+        The value, and no fault; or None, and each fault's dotted key with what is wrong there.
+    """
+    if isinstance(data, Mapping) and (unknown := list(_unknown_keys(data, type_info(kind)))):
+        return None, unknown
     try:
-        return convert(data, struct)
+        return convert(data, kind), []
     except ValidationError as error:
         problem, _, path = str(error).partition(" - at `$")
         key = path.rstrip("`").removeprefix(".")
-        kind = _type_at(struct, key)
-        allowed = "" if kind is None else _allowed(kind)
-        raise BadSettings(f"{place(key)}: {problem}{allowed and f'; allowed: {allowed}'}") from None
+        found = type_at(type_info(kind), key)
+        may_be = "" if found is None or not key else allowed(found)
+        return None, [(key, f"{problem}{may_be and f'; allowed: {may_be}'}")]
 
 
 def is_text(struct: type[Struct], key: str) -> bool:
     """Whether the value of this key is text; so is that of an unknown key."""
-    return isinstance(_type_at(struct, key), inspect.StrType | inspect.LiteralType | None)
+    return isinstance(type_at(type_info(struct), key), inspect.StrType | inspect.LiteralType | None)
 
 
 def as_toml(value: Struct) -> str:
@@ -69,26 +97,26 @@ def as_toml(value: Struct) -> str:
 
 def _table(value: Struct, path: str, header: str) -> Iterator[str]:
     struct = type(value)
-    yield from _comment(cleandoc(struct.__doc__ or ""))
+    yield from _comment(purpose_of(struct))
     if header:
         yield header
-    tables: list[tuple[str, str, Struct]] = []
+    below: list[tuple[str, str, Struct]] = []
     examples: list[tuple[str, type[Struct]]] = []
-    for one in _fields(struct):
+    for one in fields_of(struct):
         held = getattr(value, one.name)
         dotted = path + one.encode_name
-        table = _table_type(one.type)
-        if table is None:
+        tables = tables_of(one.type)
+        if not tables:
             yield ""
-            yield from _reasons(one)
+            yield from _reasons(struct, one)
             yield f"# {one.encode_name} =" if held is None else f"{one.encode_name} = {_toml(held)}"
-        elif _is_array(one.type):
-            tables.extend((dotted, f"[[{dotted}]]", row) for row in held)
+        elif is_array(one.type):
+            below.extend((dotted, f"[[{dotted}]]", row) for row in held or ())
             if not held:
-                examples.append((dotted, table))
+                examples += ((dotted, table) for table in tables)
         else:
-            tables.append((dotted, f"[{dotted}]", held))
-    for dotted, its_header, row in tables:
+            below.append((dotted, f"[{dotted}]", held))
+    for dotted, its_header, row in below:
         yield from ("", "")
         yield from _table(row, f"{dotted}.", its_header)
     for dotted, table in examples:
@@ -98,19 +126,32 @@ def _table(value: Struct, path: str, header: str) -> Iterator[str]:
 
 def _example(struct: type[Struct], path: str) -> Iterator[str]:
     """A row of an array of tables that has none: its keys, their reasons and their defaults, all commented out."""
-    yield from _comment(cleandoc(struct.__doc__ or ""))
+    yield from _comment(purpose_of(struct))
     yield f"# [[{path}]]"
-    for one in _fields(struct):
-        if _table_type(one.type) is None:
+    if tag := tag_of(struct):
+        yield f"# {tag[0]} = {_toml(tag[1])}"
+    for one in fields_of(struct):
+        if not tables_of(one.type):
             yield ""
-            yield from _reasons(one)
-            default = None if one.default is NODEFAULT else one.default
+            yield from _reasons(struct, one)
+            default = _default(one)
             yield f"# {one.encode_name} ={'' if default is None else f' {_toml(default)}'}"
+    for one in fields_of(struct):
+        for table in tables_of(one.type):
+            yield from ("", "")
+            yield from _example(table, f"{path}.{one.encode_name}")
 
 
-def _reasons(one: inspect.Field) -> Iterator[str]:
-    yield from _comment(_description(one.type))
-    yield from _comment(f"Allowed: {_allowed(_plain(one.type))}.")
+def _default(one: inspect.Field) -> object:
+    if one.default_factory is not NODEFAULT:
+        return one.default_factory()
+    return None if one.default is NODEFAULT else one.default
+
+
+def _reasons(struct: type[Struct], one: inspect.Field) -> Iterator[str]:
+    yield from _comment(reason_of(struct, one))
+    if may_be := allowed(one.type):
+        yield from _comment(f"Allowed: {may_be}.")
 
 
 def _comment(text: str) -> Iterator[str]:
@@ -121,7 +162,7 @@ def _toml(value: object) -> str:
     if isinstance(value, tuple):
         return "[" + ", ".join(map(_toml, value)) + "]" if len(value) < 4 else _long_list(value)
     if isinstance(value, int) and not isinstance(value, bool):
-        return _number(value)
+        return number_text(value)
     # true and false, fractions and text are written alike in TOML and JSON, but for one character.
     return encode(value).decode().replace("\x7f", "\\u007f")
 
@@ -135,85 +176,28 @@ def _long_list(values: tuple[object, ...]) -> str:
     return "\n".join(["[", *lines, "]"])
 
 
-def _number(value: float) -> str:
-    return f"{value:_}" if abs(value) >= 100_000 else str(value)
-
-
-def _allowed(kind: inspect.Type) -> str:
-    match kind:
-        case inspect.BoolType():
-            return "true or false"
-        case inspect.IntType(ge=low, le=high) if low is not None and high is not None:
-            return f"a whole number from {_number(low)} to {_number(high)}"
-        case inspect.FloatType(ge=low, le=high) if low is not None and high is not None:
-            return f"a number from {_number(low)} to {_number(high)}"
-        case inspect.LiteralType(values=values):
-            return " or ".join(encode(value).decode() for value in values)
-        case inspect.StrType(min_length=shortest, max_length=longest, pattern=pattern):
-            shape = f" that matches {pattern}" if pattern else ""
-            least = f"{shortest} to " if shortest and shortest > 1 else "at most "
-            return f"text of {least}{longest} characters{shape}" if longest else f"text{shape}"
-        case inspect.VarTupleType(item_type=item):
-            return f"a list, each {_allowed(_plain(item))}"
-        case inspect.UnionType(types=types):
-            return " or ".join(_allowed(_plain(one)) for one in types if not isinstance(one, inspect.NoneType))
-    return ""
-
-
-def _type_at(struct: type[Struct], key: str) -> inspect.Type | None:
-    kind: inspect.Type | None = inspect.type_info(struct)
-    for name in _INDEX.sub("", key).split("."):
-        if kind is None or (table := _table_type(kind)) is None:
-            return None
-        kind = next((one.type for one in _fields(table) if one.encode_name == name), None)
-    return None if kind is None else _plain(kind)
-
-
-def _fields(struct: type[Struct]) -> tuple[inspect.Field, ...]:
-    info = inspect.type_info(struct)
-    assert isinstance(info, inspect.StructType)
-    return info.fields
-
-
-def _table_type(kind: inspect.Type) -> type[Struct] | None:
-    """The Struct of a table or of an array of tables."""
-    kind = _plain(kind)
-    if isinstance(kind, inspect.VarTupleType):
-        kind = _plain(kind.item_type)
-    return kind.cls if isinstance(kind, inspect.StructType) else None
-
-
-def _is_array(kind: inspect.Type) -> bool:
-    return isinstance(_plain(kind), inspect.VarTupleType)
-
-
-def _plain(kind: inspect.Type) -> inspect.Type:
-    while isinstance(kind, inspect.Metadata):
-        kind = kind.type
-    return kind
-
-
-def _description(kind: inspect.Type) -> str:
-    schema: dict[str, Any] = (kind.extra_json_schema or {}) if isinstance(kind, inspect.Metadata) else {}
-    return str(schema.get("description", ""))
-
-
-def _unknown_keys(data: Mapping[str, object], struct: type[Struct], path: str = "") -> Iterator[tuple[str, str]]:
-    """Each key of `data` that `struct` does not have: its dotted key, and a sentence that names the likely one."""
-    fields = {one.encode_name: one.type for one in _fields(struct)}
+def _unknown_keys(data: Mapping[str, object], kind: inspect.Type, path: str = "") -> Iterator[tuple[str, str]]:
+    """Each key of `data` that its Struct does not have: its dotted key, and a sentence that names the likely one."""
+    struct = table_for(kind, data)
+    if struct is None:
+        return
+    fields = {one.encode_name: one.type for one in fields_of(struct)}
+    tag = tag_of(struct)
     for name, value in data.items():
         key = f"{path}{name}"
+        if tag and name == tag[0]:
+            continue
         if name not in fields:
             near = get_close_matches(name, fields, n=1)
             yield (
                 key,
                 f"unknown key; did you mean {near[0]}?" if near else f"unknown key; known are {', '.join(fields)}",
             )
-        elif (table := _table_type(fields[name])) is None:
+        elif not tables_of(fields[name]):
             continue
         elif isinstance(value, Mapping):
-            yield from _unknown_keys(value, table, f"{key}.")
+            yield from _unknown_keys(value, fields[name], f"{key}.")
         elif isinstance(value, list | tuple):
             for index, row in enumerate(value):
                 if isinstance(row, Mapping):
-                    yield from _unknown_keys(row, table, f"{key}[{index}].")
+                    yield from _unknown_keys(row, fields[name], f"{key}[{index}].")

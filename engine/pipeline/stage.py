@@ -1,14 +1,17 @@
 """What travels down the chain, and the one signature of its steps (house: The signatures that carry the design)."""
 
-from collections.abc import Mapping, Sequence
-from typing import Protocol
+from collections.abc import Callable, Generator, Mapping, Sequence
+from typing import Literal, Protocol
 
 from msgspec import Struct
 
+from engine.definitions.declared.analyzers import Analyzer
 from engine.definitions.defined import Defined
-from engine.model.activity import Activity
+from engine.model.activity import Activity, measure_event, measure_events, measure_root
+from engine.model.event import PAGE_VIEW
 from engine.model.fact import FactKind
 from engine.model.identifiers import Identifier
+from engine.model.wire import Fields, chars, encode
 from engine.session.closed import Closed
 
 
@@ -103,6 +106,18 @@ class Send(Effect, frozen=True):
     body: bytes
 
 
+class Attach(Effect, frozen=True):
+    """These identifiers are the person's, too (decision 25): unknown ones are linked to the activity's user point, and
+    where one is another known person's, the two user points merge, as in decision 3.
+
+    Unlike other effects it is not written a second time with an equal activity because there is nothing left to write:
+    what is linked already is left as it is.
+    """
+
+    datamart: int
+    identifiers: tuple[Identifier, ...]
+
+
 class CountUp(Effect, frozen=True):
     """A counter of the datamart goes up, such as a goal's."""
 
@@ -136,6 +151,41 @@ class Dead(Verdict, frozen=True):
     detail: str = ""
 
 
+class Question(Struct, frozen=True):
+    """What a step wants to know from somebody outside before it can decide (decision 27).
+
+    Attributes:
+        analyzer: who is asked.
+        datamart, channel_id: whose activity it is, and of which channel.
+        activity: as public JSON (decision 37): what is absent of the documented fields is null.
+    """
+
+    analyzer: Analyzer
+    datamart: int
+    channel_id: str
+    activity: bytes
+
+
+class Answer(Struct, frozen=True):
+    """What came of a question.
+
+    Attributes:
+        outcome: `ok`, with an activity; `drop`; or `failed`, with a reason.
+        activity: JSON, as it was answered.
+        reason: in words, for people.
+        took_ms: from the question to the answer, with waiting and retries.
+    """
+
+    outcome: Literal["ok", "drop", "failed"]
+    activity: bytes = b""
+    reason: str = ""
+    took_ms: float = 0.0
+
+
+Asking = Generator[Question, Answer, Verdict]
+"""A step that has questions: it goes on with each answer, and ends with its verdict. It knows nothing of waiting."""
+
+
 class Envelope(Struct):
     """An activity on its way down the chain.
 
@@ -147,6 +197,10 @@ class Envelope(Struct):
         stage: the step that gave the verdict.
         context: what its steps were shown so far; None before they asked.
         program: the steps as they were defined when it entered the chain: a change takes effect for the next one.
+        met: `closed` as the steps see it since one of them has found out who the person is, too (`Attach`); None while
+            none has. Its user point is the survivor's, and `absorbed` who is absorbed.
+        answers: to what its steps asked, by a digest of the question: going through the steps again, or after a
+            restart of the step, nobody is asked the same thing twice.
     """
 
     closed: Closed
@@ -156,6 +210,13 @@ class Envelope(Struct):
     stage: str = ""
     context: "Context | None" = None
     program: "Program | None" = None
+    met: Closed | None = None
+    answers: dict[bytes, Answer] | None = None
+
+    @property
+    def view(self) -> Closed:
+        """What the steps are given."""
+        return self.met or self.closed
 
 
 class Note(Struct, frozen=True):
@@ -205,6 +266,19 @@ class Context(Protocol):
         """Show these effects of the activity, too, to its own later steps and to the activities behind it."""
         ...
 
+    def meet(self, closed: Closed, identifiers: Sequence[Identifier]) -> Closed:
+        """How the steps behind see an activity to whose person these identifiers attach (decision 25).
+
+        Args:
+            closed: what left the visitor.
+            identifiers: those that its `Attach` names.
+
+        Returns:
+            The same, but with the user point that survives, and as `absorbed` another one whose facts are about to be
+            the survivor's: the activity's own, else the one that the identifiers named. One at the most.
+        """
+        ...
+
     def holds(self) -> bool:
         """Whether all that was shown is as it was; asked when the fate of everything ahead is known."""
         ...
@@ -232,28 +306,24 @@ class NothingKnown:
     def expect(self, effects: Sequence[Effect]) -> None:
         """As `Context.expect`."""
 
+    def meet(self, closed: Closed, identifiers: Sequence[Identifier]) -> Closed:
+        """As `Context.meet`."""
+        return closed
+
     def holds(self) -> bool:
         """As `Context.holds`."""
         return True
 
 
 class Stage(Protocol):
-    """A step that waits for nothing, made from the definitions of a datamart.
+    """A step, made from the definitions of a datamart.
 
     Each step module has a `build(defined) -> Stage`, which compiles all that can be compiled and raises `CallerError`
     with the path of the fault in what is declared; `keep` where nothing is defined for the step.
     """
 
-    def __call__(self, closed: Closed, activity: Activity, context: Context) -> Verdict:
-        """Decide about one activity. An exception makes it a dead letter with the reason `stage_error`."""
-        ...
-
-
-class AsyncStage(Protocol):
-    """A step that waits for something outside; calls overlap, results leave in order per user point."""
-
-    async def __call__(self, closed: Closed, activity: Activity, context: Context) -> Verdict:
-        """Decide about one activity."""
+    def __call__(self, closed: Closed, activity: Activity, context: Context) -> Verdict | Asking:
+        """Decide about one activity, or ask first. An exception makes it a dead letter (`stage_error`)."""
         ...
 
 
@@ -262,13 +332,54 @@ def keep(closed: Closed, activity: Activity, context: Context) -> Verdict:
     return Keep(activity)
 
 
+def made_too_large(before: Activity, after: Activity, max_chars: int) -> Dead | None:
+    """The verdict on an activity that a step has made larger than an activity may be (decision 16), else None.
+
+    What the engine derives does not count, as when it was accepted, but what a step has added to it does: of the origin
+    and the identifiers, what they have grown by. `$page_view` events do not count: they leave before it is stored
+    (decision 35), and else a session cut for its size could bear no rule at all.
+
+    Args:
+        before: as the step was given it.
+        after: as the step leaves it.
+        max_chars: of its channel.
+    """
+    # Characters are no more than bytes, and to count these costs nothing.
+    if _most_bytes(after) <= max_chars:
+        return None
+    root: Fields = dict(after.extras)
+    if after.location is not None:
+        root["$location"] = after.location
+    events = measure_events([measure_event(event.body) for event in after.events if event.name != PAGE_VIEW])
+    derived = max(0, _derived(after) - _derived(before))
+    total = measure_root(root) + events + derived
+    if total <= max_chars:
+        return None
+    return Dead("activity_too_large", f"{total} characters, the limit is {max_chars}")
+
+
+def _most_bytes(activity: Activity) -> int:
+    """No fewer than the bytes of what counts of an activity."""
+    events = sum([len(event.body) + 1 for event in activity.events])
+    extras = sum([6 * len(name) + len(bytes(value)) + 4 for name, value in activity.extras.items()])
+    location = 0 if activity.location is None else len(bytes(activity.location)) + 16
+    return 64 + events + extras + location + _derived(activity, count=len)
+
+
+def _derived(activity: Activity, count: Callable[[bytes], int] = chars) -> int:
+    identifiers = sum([count(encode(one.as_json())) + 1 for one in activity.identifiers])
+    return identifiers + (0 if activity.origin is None else count(activity.origin))
+
+
 class Program(Struct, frozen=True):
     """The steps of a datamart, made from one version of its definitions.
 
     Attributes:
         defined: what they were made from.
-        steps: by name, all between create and store.
+        steps: by name, all between create and store, and what `create` itself does by definitions.
     """
 
     defined: Defined
     steps: Mapping[str, Stage]
+    campaigns: Stage
+    scenarios: Stage

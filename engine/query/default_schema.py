@@ -24,6 +24,8 @@ _OF_ACTIVITY: Final = {
     "channel_id": _field(ID, "$site_id", "$app_id", scope="ACTIVITY"),
     "site_id": _field(ID, "$site_id", scope="ACTIVITY"),
     "app_id": _field(ID, "$app_id", scope="ACTIVITY"),
+    "activity_date": _field(TIME, "$ts", scope="ACTIVITY"),
+    "activity_ts": _field(TIME, "$ts", scope="ACTIVITY"),
     "activity_type": _field(ENUM, "$type", scope="ACTIVITY"),
     "session_status": _field(ENUM, "$session_status", scope="ACTIVITY"),
 }
@@ -55,8 +57,8 @@ USER_ACTIVITY: Final = ObjectType(
         "node_id": _field(ID, "$node_id"),
     },
     links={
-        "events": Link("UserEvent", source="EVENTS"),
-        "$events": Link("UserEvent", source="EVENTS"),
+        "events": Link("UserEvent", ("$events",)),
+        "$events": Link("UserEvent", ("$events",)),
         "origin": Link("ActivityOrigin", ("$origin",)),
         "$origin": Link("ActivityOrigin", ("$origin",)),
         "location": Link("ActivityLocation", ("$location",)),

@@ -16,6 +16,7 @@ class Reach:
     Attributes:
         path: where it is nothing but keys of decoded JSON, these keys; else None.
         is_events: whether it leads from an activity to its events.
+        is_events_of_person: whether it leads from a person to all events.
     """
 
     def __init__(self, links: Sequence[Link]) -> None:
@@ -23,6 +24,7 @@ class Reach:
         inside = all(link.source == "PATH" for link in links)
         self.path: Path | None = tuple(key for link in links for key in link.path) if inside else None
         self.is_events = self.path == ("$events",)
+        self.is_events_of_person = [link.source for link in links] == ["EVENTS"]
 
     def objects(self, values: Values, document: Document) -> Iterable[tuple[Values, Document]]:
         """The objects, each with the document of the activity that it is part of."""
@@ -32,6 +34,10 @@ class Reach:
         for link in self._links:
             found = _behind(link, found)
         return found
+
+    def is_one(self, values: Values) -> bool:
+        """Whether what is selected behind it is one object, or none, and not a list of them."""
+        return self.path is not None and not isinstance(at_path(values, self.path), list) and not self.is_events
 
 
 def _behind(link: Link, before: Iterable[tuple[Values, Document]]) -> Iterator[tuple[Values, Document]]:

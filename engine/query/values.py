@@ -204,7 +204,12 @@ def _scalar_test(comparison: Compare) -> Callable[[Any], bool]:
 def _number_test(operator: Operator, wanted: Sequence[int | float]) -> Callable[[Any], bool]:
     among, low, high = frozenset(wanted), min(wanted), max(wanted)
 
+    # Ids are compared with numbers, and are texts.
+    texts = frozenset(str(number) for number in wanted)
+
     def equal(value: Any) -> bool:  # noqa: ANN401 - any JSON scalar
+        if value.__class__ is str and value in texts:
+            return True
         number = number_of(value)
         return number is not None and number in among
 
@@ -233,28 +238,19 @@ def _number_test(operator: Operator, wanted: Sequence[int | float]) -> Callable[
     }[operator]
 
 
-_IN_SPAN: Final[dict[Operator, Callable[[int, int, int], bool]]] = {
-    Operator.EQ: lambda at, first, last: first <= at <= last,
-    Operator.LT: lambda at, first, last: at < first,
-    Operator.LTE: lambda at, first, last: at <= last,
-    Operator.GT: lambda at, first, last: at > last,
-    Operator.GTE: lambda at, first, last: at >= first,
+_BOUND: Final[dict[Operator, Callable[[Sequence[Span]], int]]] = {
+    Operator.LT: lambda spans: max(first for first, _ in spans),
+    Operator.LTE: lambda spans: max(last for _, last in spans),
+    Operator.GT: lambda spans: min(last for _, last in spans),
+    Operator.GTE: lambda spans: min(first for first, _ in spans),
 }
-"""How a time compares with a span."""
+"""Where several values are given, the one that lets most through."""
 
 
 def spans_at(comparison: Compare) -> Callable[[int], Sequence[Span]]:
-    """The spans that the values of a comparison with times stand for, at a time, ms; remembered for the last one."""
+    """The spans that the values of a comparison with times stand for, at a time, ms."""
     makers = [_span_maker(value) for value in comparison.values]
-    last: tuple[int, list[Span]] = (-1, [])
-
-    def at(now_ms: int) -> Sequence[Span]:
-        nonlocal last
-        if last[0] != now_ms:
-            last = now_ms, [maker(now_ms) for maker in makers]
-        return last[1]
-
-    return at
+    return lambda now_ms: [maker(now_ms) for maker in makers]
 
 
 def _span_maker(value: str | int | float | bool) -> Callable[[int], Span]:
@@ -265,18 +261,31 @@ def _span_maker(value: str | int | float | bool) -> Callable[[int], Span]:
 
 
 def _time_test(comparison: Compare, get: Get) -> Test:
-    spans, fits = spans_at(comparison), _IN_SPAN[comparison.operator]
+    spans_of, operator = spans_at(comparison), comparison.operator
+    bound_of = _BOUND.get(operator)
+    at: int | None = None
+    spans: Sequence[Span] = ()
+    bound = 0
+
+    def fits(at_ms: int) -> bool:
+        if operator is Operator.GTE:
+            return at_ms >= bound
+        if operator is Operator.LT:
+            return at_ms < bound
+        if operator is Operator.LTE:
+            return at_ms <= bound
+        if operator is Operator.GT:
+            return at_ms > bound
+        return any(first <= at_ms <= last for first, last in spans)
 
     def test(values: Values, document: Document) -> bool:
+        nonlocal at, spans, bound
+        if at != document.now_ms:
+            at, spans = document.now_ms, spans_of(document.now_ms)
+            bound = bound_of(spans) if bound_of is not None else 0
         found = get(values, document)
-        if found is None:
-            return False
-        for scalar in (found,) if found.__class__ is int else scalars(found):
-            at_ms = time_of(scalar)
-            if at_ms is not None:
-                for first, last in spans(document.now_ms):
-                    if fits(at_ms, first, last):
-                        return True
-        return False
+        if found.__class__ is int:
+            return fits(found)
+        return any((at_ms := time_of(scalar)) is not None and fits(at_ms) for scalar in scalars(found))
 
     return test

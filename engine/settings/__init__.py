@@ -5,13 +5,9 @@ the reference back. A key comes from, the later winning: its default, the file, 
 environment (two underscores between the parts), what the command line overrides.
 """
 
+from engine.model.declarations import ChannelDeclaration, CompartmentDeclaration
 from engine.settings.collect import CollectSettings, RateSettings, VisitorSettings
-from engine.settings.declarations import (
-    ChannelDeclaration,
-    CompartmentDeclaration,
-    DatamartSettings,
-    SigningKeyDeclaration,
-)
+from engine.settings.declarations import DatamartSettings, SigningKeyDeclaration
 from engine.settings.loading import (
     ADMIN_TOKEN_VARIABLE,
     ENV_PREFIX,
@@ -19,10 +15,13 @@ from engine.settings.loading import (
     load_settings,
     settings_reference,
 )
+from engine.settings.outbox import OutboxSettings
 from engine.settings.root import Settings
 from engine.settings.sections import (
     ActorsSettings,
+    AnalyzersSettings,
     ApiSettings,
+    DefinitionsSettings,
     LimitsSettings,
     LogSettings,
     SessionSettings,
@@ -34,13 +33,16 @@ __all__ = [
     "ENV_PREFIX",
     "SITE_TOKEN_VARIABLE",
     "ActorsSettings",
+    "AnalyzersSettings",
     "ApiSettings",
     "ChannelDeclaration",
     "CollectSettings",
     "CompartmentDeclaration",
     "DatamartSettings",
+    "DefinitionsSettings",
     "LimitsSettings",
     "LogSettings",
+    "OutboxSettings",
     "RateSettings",
     "SessionSettings",
     "Settings",

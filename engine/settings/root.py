@@ -5,12 +5,16 @@ from collections.abc import Iterable
 from msgspec import Struct, field, structs
 
 from engine.model.channel import ChannelSettings
+from engine.model.declarations import ChannelDeclaration
 from engine.model.identity_rules import IdentityRules
 from engine.settings.collect import CollectSettings, RateSettings, VisitorSettings
-from engine.settings.declarations import ChannelDeclaration, DatamartSettings
+from engine.settings.declarations import DatamartSettings
+from engine.settings.outbox import OutboxSettings
 from engine.settings.sections import (
     ActorsSettings,
+    AnalyzersSettings,
     ApiSettings,
+    DefinitionsSettings,
     LimitsSettings,
     LogSettings,
     SessionSettings,
@@ -31,6 +35,9 @@ class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     api: ApiSettings = ApiSettings()
     log: LogSettings = LogSettings()
     actors: ActorsSettings = ActorsSettings()
+    analyzers: AnalyzersSettings = AnalyzersSettings()
+    definitions: DefinitionsSettings = DefinitionsSettings()
+    outbox: OutboxSettings = OutboxSettings()
     datamarts: tuple[DatamartSettings, ...] = field(
         default=(DatamartSettings(id=1, channels=(ChannelDeclaration(id="1"),)),), name="datamart"
     )
@@ -61,14 +68,15 @@ class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
     def declared_channels(self) -> list[ChannelSettings]:
         """The declared channels with the session rules that hold for each; tokens may be missing, versions are 1."""
-        return [self._channel(datamart.id, one) for datamart in self.datamarts for one in datamart.channels]
+        return [self.channel(datamart.id, one) for datamart in self.datamarts for one in datamart.channels]
 
-    def _channel(self, datamart: int, declared: ChannelDeclaration) -> ChannelSettings:
+    def channel(self, datamart: int, declared: ChannelDeclaration) -> ChannelSettings:
+        """A declared channel with the session rules that hold for it."""
+        kept = ChannelSettings.__struct_fields__
         rules = structs.asdict(self.session) | {
             key: value for key, value in structs.asdict(declared).items() if value is not None
         }
-        del rules["max_future_ms"]
-        return ChannelSettings(datamart=datamart, **rules)
+        return ChannelSettings(datamart=datamart, **{key: value for key, value in rules.items() if key in kept})
 
 
 def _refuse_repeats(what: str, ids: Iterable[int] | Iterable[str]) -> None:

@@ -25,6 +25,8 @@ from engine.model.types import (
     Token,
 )
 
+Path = Annotated[str, Meta(max_length=4096)]
+
 CHANNEL: Final = ChannelSettings(datamart=1, kind="SITE", id="1")
 """For the defaults of session rules."""
 
@@ -161,7 +163,6 @@ class ActorsSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
         Number,
         Meta(description="Lists that wait before each stage: what it takes at a time. A full one slows closing."),
     ] = 64
-    stage_concurrency: Annotated[Number, Meta(description="Calls that a waiting stage has open at a time.")] = 16
     max_restarts: Annotated[
         Number, Meta(description="Restarts of a stage or the writer within the window; one more ends the process.")
     ] = 5
@@ -179,3 +180,51 @@ class ActorsSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
         Meta(description="Then for actors and stages to hand on what has closed; the rest stays in the journal."),
     ] = 10.0
     drain_store_s: Annotated[Seconds, Meta(description="Then for the last commit, on a slow disk.")] = 10.0
+
+
+class AnalyzersSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What bounds the calls of analyzers, beside what each of them says itself."""
+
+    max_waiting: Annotated[
+        Number,
+        Meta(
+            description="Activities that wait for analyzers. Behind it the chain waits too, also what needs none of"
+            " them; a plugin that never answers fills it only if more come before it is paused."
+        ),
+    ] = 10_000
+    retries: Annotated[
+        int, Meta(ge=0, le=10, description="Of a call that got 429, 503 or no connection; then the strategy.")
+    ] = 3
+    max_retry_after_s: Annotated[Seconds, Meta(description="Longest pause that a plugin's `Retry-After` gets.")] = 5.0
+    max_answer_bytes: Annotated[
+        Bytes, Meta(description="Of one answer: a hundred times the largest activity of default settings.")
+    ] = MIB
+    breaker_failures: Annotated[
+        Number, Meta(description="Failures in a row after which an analyzer is left alone, its strategy applied.")
+    ] = 20
+    breaker_pause_s: Annotated[
+        Seconds, Meta(description="For so long; then one call finds out whether it is back.")
+    ] = 30.0
+    workers: Annotated[
+        int, Meta(ge=1, le=256, description="Processes of one callable that is not fast, 15 MB or more each.")
+    ] = 2
+    worker_start_s: Annotated[Seconds, Meta(description="For a process to start and import its callable.")] = 30.0
+    python_path: Annotated[
+        tuple[Address, ...], Meta(description="Folders where callables are looked for, before all others.")
+    ] = ()
+    data_files: Annotated[
+        str,
+        Meta(max_length=255, description="Folder of the data files that plugins may read; empty: there are none."),
+    ] = ""
+
+
+class DefinitionsSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What datamarts, channels, rules, goals and the like are declared by, beside `[[datamart]]` here."""
+
+    file: Annotated[
+        Path,
+        Meta(
+            description="A TOML file of definitions (`sojourn config --definitions`), applied at each start, and again"
+            " at SIGHUP; empty: what was applied last holds."
+        ),
+    ] = ""

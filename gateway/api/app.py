@@ -7,7 +7,7 @@ import quart
 from quart_trio import QuartTrio
 from werkzeug.exceptions import HTTPException
 
-from gateway.api import metrics, timelines, user_points
+from gateway.api import definitions, metrics, timelines, user_points
 from gateway.api.mount import mount, response
 from gateway.collect.collect import Collect
 from gateway.collect.cors import Cors
@@ -41,7 +41,12 @@ def api_app(collect: Collect) -> "ASGIFramework":
     app.url_map.merge_slashes = False
     app.register_error_handler(HTTPException, _refused)
     app.register_error_handler(Exception, _failed)
-    own = (*timelines.routes(engine, settings), *user_points.routes(engine), *metrics.routes(collect))
+    own = (
+        *timelines.routes(engine, settings),
+        *user_points.routes(engine),
+        *definitions.routes(engine),
+        *metrics.routes(collect),
+    )
     mount(app, Plane(collect, (*own, *collect_routes(collect)), Cors(engine.site_hosts, settings.collect.cors_origins)))
     return lingering(app)
 

@@ -28,8 +28,14 @@ class Category(Struct, frozen=True, kw_only=True):
 
 
 class Catalog(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Products and categories."""
+    """Products and categories.
+
+    Attributes:
+        products_file: further products, from a file beside this one: NDJSON, or CSV with a line of names, by the end
+            of its name. What is no key of a product goes into its `extra`; categories of a CSV are parted by `>`.
+    """
 
     id: Id
+    products_file: str = ""
     products: tuple[Product, ...] = field(default=(), name="product")
     categories: tuple[Category, ...] = field(default=(), name="category")
