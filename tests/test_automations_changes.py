@@ -19,6 +19,7 @@ from tests.automations import (
     counted,
     defined,
     end,
+    fact,
     holding,
     in_segment,
     inside,
@@ -88,27 +89,34 @@ async def test_a_timer_that_nobody_waits_for_is_swept_away():
             assert told(engine, point) == ["start w", "enter w"]
 
 
-async def test_who_cannot_be_moved_leaves_as_a_dead_letter_and_stops_nobody():
-    class Poisoned:
-        event_names = frozenset(("x",))
+class Poisoned:
+    """A condition that raises for one person."""
 
-        def match(self, document):
+    event_names = None
+
+    def __init__(self, point):
+        self.point = point
+
+    def match(self, document):
+        if document.user_point == self.point:
             raise RuntimeError("poison")
 
+
+async def test_who_cannot_be_moved_leaves_as_a_dead_letter_and_stops_nobody():
     store, clock = MemoryStore(), HandClock()
     with holding(CART) as held:
         async with engine_on(store, clock) as engine:
             bad = await taken(engine, touch("$basket_view"))
             damaged = await taken(engine, touch("$basket_view", user="vec:2"))
             good = await taken(engine, touch("$basket_view", user="vec:3"))
-            held.program.steps["automations"]._compiled.storylines["7"].conditions["ask"] = Poisoned()
+            held.program.scenarios._compiled.storylines["7"].conditions["ask"] = Poisoned(bad)
             store._tables[Db.FACTS].set(fact_key(1, UUID(damaged).bytes, FactKind.SCENARIOS), b"\xff")
-            held_conditions = held.program.steps["automations"]._compiled.storylines["7"].conditions
             await later(engine, clock, HOUR)
-            assert letters(engine) == [("move_failed", "automations")] * 3
+            assert letters(engine) == [("move_failed", "automations")] * 2
             assert timers(store) == []
             assert inside(store, bad) == inside(store, good) == {}
-            assert "ask" in held_conditions
+            assert told(engine, good)[-1] == "stop bye"
+            assert fact(store, damaged) == b"\xff", "what cannot be read is left as it is"
 
 
 async def test_nobody_is_in_more_than_a_bound_of_scenarios():

@@ -43,7 +43,7 @@ class World:
             program_of=lambda datamart: self.program,
             hand_over=self.hand_over,
             room=self.room,
-            set_aside=lambda datamart: self.aside,
+            is_set_aside=lambda datamart, scenario: scenario in self.aside,
         )
         self.aside = set()
 

@@ -175,3 +175,11 @@ def test_a_person_is_seen_under_the_names_of_the_links():
     assert look("segments") == [{"id": "own"}]
     assert list(look("accounts")) == list(look("nothing")) == []
     assert person_of(Known())("segments") == []
+
+
+def test_profiles_and_choices_of_the_person_can_be_asked_for():
+    assert list(person_of(Known())("profiles")) == list(person_of(Known())("choices")) == []
+    context = Known()
+    person_of(context)("profiles")
+    person_of(context)("choices")
+    assert context.asked == [FactKind.PROFILES, FactKind.CHOICES]
