@@ -91,7 +91,9 @@ def defined(*, analyzer: Analyzer) -> Defined:
         UrlMatch(
             id=f"page-{number}",
             pattern=f"https://shop.example/{path}",
-            event_template=EventTemplate(event_name=f"viewed_{number}", properties={"what": ":id" if ":id" in path else path}),
+            event_template=EventTemplate(
+                event_name=f"viewed_{number}", properties={"what": ":id" if ":id" in path else path}
+            ),
         )
         for number, path in enumerate(
             ("p/:id", "c/:id", "brand/:id/items", "help/*", "search?q=:id", "sale/**", "b/:id")

@@ -160,6 +160,7 @@ async def _assembled(settings: Settings, clock: Clock, store: Store, pauses: GcP
                     program_of=definitions.program_of,
                     hand_over=router.hand_over,
                     room=router.room_to_close,
+                    is_set_aside=definitions.is_set_aside,
                 )
                 settling.follow(router, intake, scenarios)
                 attaching.follow(intake)

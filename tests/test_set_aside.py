@@ -77,7 +77,9 @@ async def test_a_step_that_fails_otherwise_refuses_as_well(monkeypatch: pytest.M
 async def test_a_definition_that_no_store_takes_is_refused(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr("engine.store.checks.MAX_VALUE_BYTES", 600)
     async with engine_on(MemoryStore()) as engine:
-        assert "too large to be kept" in (await refused(engine, goals("g", name="x" * 200, technical_name="y" * 200)))[""]
+        assert (
+            "too large to be kept" in (await refused(engine, goals("g", name="x" * 200, technical_name="y" * 200)))[""]
+        )
 
 
 async def test_a_token_of_somebody_else_is_refused():
