@@ -130,6 +130,10 @@ def defined(*, analyzer: Analyzer) -> Defined:
     )
 
 
+def _what(path: str) -> str:
+    return ":id" if ":id" in path else path
+
+
 def tag(activity: dict[str, Any], properties: dict[str, Any]) -> dict[str, Any]:
     """The Python analyzer: looks at each event, and says what it has seen."""
     activity["viewed"] = sum(event["$event_name"] == "$item_view" for event in activity["$events"])
