@@ -12,7 +12,7 @@ from typing import Any, Final
 
 from msgspec import Raw
 
-from engine.model.wire import Fields, compact, decode, decode_fields, decode_list, decoder, encode, encode_fields
+from engine.model.wire import Fields, decode, decode_fields, decode_list, decoder, encode_fields
 
 _NUMBER: Final = b"-0123456789"
 _any = decoder(Any)
@@ -120,13 +120,3 @@ def _double(number: int) -> int | float:
         return float(number)
     except OverflowError:
         return number
-
-
-def as_compact(value: object) -> bytes:
-    """Compact JSON of what a program made, as strict about depth and text as about what is sent.
-
-    Raises:
-        CallerError: nested too deeply, or a lone surrogate.
-        TypeError, ValueError: it is no JSON.
-    """
-    return compact(encode(value))
