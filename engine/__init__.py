@@ -17,6 +17,7 @@ from engine.definitions.declared.datamarts import Declared
 from engine.definitions.difference import Change, Difference, FieldChange, MadeToken
 from engine.definitions.reading import definitions_reference
 from engine.definitions.registry import PublicToken
+from engine.definitions.shown import DefinitionVersion, Shown
 from engine.definitions.signing import SigningKey
 from engine.engine import open_engine
 from engine.errors import (
@@ -37,14 +38,18 @@ from engine.errors import (
     StoreMissing,
     Unavailable,
 )
+from engine.explain import Explainer, open_explainer
+from engine.explaining import Explanation, StepExplained
 from engine.facade import Engine, Readiness
 from engine.model.channel import ChannelSettings
 from engine.observe import configure_logging, log
+from engine.query.errors import QueryError
 from engine.rates import Buckets
 from engine.reader import DeadLetter, Reader, open_reader
 from engine.selector import Condition, Filters, Selector
 from engine.settings import CollectSettings, RateSettings, Settings, VisitorSettings, load_settings, settings_reference
 from engine.store.memory import MemoryStore
+from engine.stored_query import QueryAnswer, StoredQuery
 
 __all__ = [
     "Access",
@@ -62,9 +67,12 @@ __all__ = [
     "Condition",
     "DeadLetter",
     "Declared",
+    "DefinitionVersion",
     "Difference",
     "Engine",
     "EventClock",
+    "Explainer",
+    "Explanation",
     "FieldChange",
     "Filters",
     "Gathered",
@@ -80,6 +88,8 @@ __all__ = [
     "PluginAnalyzer",
     "PluginDesk",
     "PublicToken",
+    "QueryAnswer",
+    "QueryError",
     "RateSettings",
     "Reader",
     "Readiness",
@@ -87,12 +97,15 @@ __all__ = [
     "SchemaTooNew",
     "Selector",
     "Settings",
+    "Shown",
     "SigningKey",
     "SojournError",
+    "StepExplained",
     "StoreBroken",
     "StoreFull",
     "StoreLocked",
     "StoreMissing",
+    "StoredQuery",
     "SystemClock",
     "Unavailable",
     "VisitorSettings",
@@ -103,6 +116,7 @@ __all__ = [
     "load_settings",
     "log",
     "open_engine",
+    "open_explainer",
     "open_reader",
     "parse_authorization",
     "settings_reference",

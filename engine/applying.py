@@ -18,9 +18,10 @@ from engine.declaring import read_file
 from engine.definitions.declared.datamarts import Declared
 from engine.definitions.difference import Difference
 from engine.definitions.reading import Source, read_declared
+from engine.definitions.shown import DefinitionVersion, Shown, datamart_shown, version_shown, versions_shown
 from engine.errors import StoreMissing, Unavailable
 from engine.live import Definitions
-from engine.planning import Plan, load, plan
+from engine.planning import Plan, load, plan, versions_of
 from engine.settings import Settings
 from engine.store.environment import LmdbStore
 from engine.store.memory import MemoryStore
@@ -35,15 +36,24 @@ class Applier:
         writer: writes what changes.
         definitions: what holds; swapped as soon as that is on disk.
         clock: wall time, when a definition was changed.
+        swapped: called right after; None for nobody.
     """
 
     _in_line: Ticket | None = None
 
-    def __init__(self, store: Store, writer: Writer, definitions: Definitions, clock: Clock) -> None:
+    def __init__(
+        self,
+        store: Store,
+        writer: Writer,
+        definitions: Definitions,
+        clock: Clock,
+        swapped: Callable[[], None] = lambda: None,
+    ) -> None:
         self._store = store
         self._writer = writer
         self._definitions = definitions
         self._clock = clock
+        self._swapped = swapped
         self._one = trio.Lock()
 
     async def apply(self, source: Source, *, dry_run: bool = False) -> Difference:
@@ -64,11 +74,33 @@ class Applier:
             if dry_run or not operations:
                 return structs.replace(planned.difference, made=())
             size_bytes = sum(len(one.key) + len(one.value) for one in operations if isinstance(one, Put))
-            swap = partial(self._definitions.swap, planned.holding)
+
+            def swap() -> None:
+                self._definitions.swap(planned.holding)
+                self._swapped()
+
             # No await between the plan's reading and this line but the thread's own, and nobody else writes these rows.
             self._in_line = self._writer.submit(operations, size_bytes, swap)
             await self._in_line.durable()
             return structs.replace(planned.difference, applied=True)
+
+    async def shown(self) -> Shown:
+        """As `Engine.definitions`."""
+        async with self._one:
+            stored = await trio.to_thread.run_sync(load, self._store)
+            holds = self._definitions.holding
+        registry = holds.registry
+        open_ones = [one for one in registry.datamarts() if registry.accepts(one.id)]
+        return Shown(
+            tuple(datamart_shown(one, registry.channels(one.id), holds.applied.get(one.id)) for one in open_ones),
+            tuple(versions_shown(stored.heads.values(), stored.kept)),
+            tuple(one for rows in holds.aside.values() for one in rows),
+        )
+
+    async def versions(self, datamart: int, kind: str, name: str) -> list[DefinitionVersion]:
+        """As `Engine.definition_versions`."""
+        found = await trio.to_thread.run_sync(versions_of, self._store, (datamart, kind, name))
+        return [version_shown(one) for one in found]
 
     def _plan(self, read: Callable[[], Declared]) -> Plan:
         declared = read()

@@ -31,6 +31,7 @@ from engine.definitions.declared.event_rules import (
 )
 from engine.definitions.declared.goals import Goal, NamedQuery
 from engine.definitions.declared.processings import Processing
+from engine.definitions.declared.schema import SchemaField, SchemaLink, SchemaMapping
 from engine.definitions.declared.segments import Segment
 from engine.model.declarations import CompartmentDeclaration
 
@@ -60,6 +61,9 @@ __all__ = [
     "Processing",
     "Product",
     "PropertyToOriginCopy",
+    "SchemaField",
+    "SchemaLink",
+    "SchemaMapping",
     "Segment",
     "Split",
     "SubCampaign",

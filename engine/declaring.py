@@ -1,6 +1,7 @@
 """Files of definitions: a TOML or JSON file, and the files of products that its catalogs name."""
 
 import csv
+import io
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, Final
@@ -70,7 +71,7 @@ def _products(path: Path) -> Iterator[dict[str, Any]]:
     if path.suffix.lower() == ".csv":
         yield from _csv_products(path, text)
         return
-    for number, line in enumerate(text.splitlines(), 1):
+    for number, line in enumerate(text.split("\n"), 1):
         if not line.strip():
             continue
         try:
@@ -81,7 +82,7 @@ def _products(path: Path) -> Iterator[dict[str, Any]]:
 
 def _csv_products(path: Path, text: str) -> Iterator[dict[str, Any]]:
     try:
-        for row in csv.DictReader(text.splitlines(keepends=True), strict=True):
+        for row in csv.DictReader(io.StringIO(text, newline=""), strict=True):
             if None in row:
                 raise csv.Error("a line has more fields than the first one has names")
             found: dict[str, Any] = {name: value for name, value in row.items() if value}

@@ -1,6 +1,6 @@
 """The composition root: `open_engine()` puts the rooms together, in nurseries whose nesting is the drain order.
 
-    store ⊃ writer ⊃ stages ⊃ user actors ⊃ recovery, reaper, janitor ⊃ the program
+    store ⊃ writer ⊃ outbox ⊃ stages ⊃ user actors ⊃ recovery, reaper, janitor ⊃ the program
 
 Leaving the block stops from the inside out: refuse new work, stop the timers, let the actors hand over, let the chain
 run empty, commit, sync, close. Each step has a budget; what is not through stays in the journal, where the next start
@@ -16,11 +16,13 @@ import trio
 from engine.actors.analysts.callables import look_in
 from engine.actors.analysts.oracle import Analysts, open_analysts
 from engine.actors.arrivals import ArrivalClock
+from engine.actors.attaching import Attaching
 from engine.actors.facts import Facts
 from engine.actors.gather import Gatherer
 from engine.actors.identities import Identities
 from engine.actors.intake import Intake
 from engine.actors.janitor import sweep
+from engine.actors.outbox.service import Outbox
 from engine.actors.overlapping_stage import OverlappingStageActor
 from engine.actors.plugin_desk import PluginDesk
 from engine.actors.reaper import reap
@@ -28,6 +30,7 @@ from engine.actors.receipt import Receipt
 from engine.actors.recovery import Recovery
 from engine.actors.room import Bounds, UserRates
 from engine.actors.router import Router
+from engine.actors.scenario_clock import ScenarioClock, after
 from engine.actors.seen import SeenKeys
 from engine.actors.settling import Settling
 from engine.actors.stage_actor import Counting, StageActor
@@ -39,6 +42,7 @@ from engine.actors.writer import Writer
 from engine.applying import Applier
 from engine.clock import Clock, SystemClock
 from engine.errors import Broken
+from engine.explain import Explainer
 from engine.facade import Engine
 from engine.gauges import Gauges
 from engine.identity.placeholders import Placeholders
@@ -123,18 +127,43 @@ async def _assembled(settings: Settings, clock: Clock, store: Store, pauses: GcP
     )
     if isinstance(store, LmdbStore):
         store.on_placed = writer.placed
-    facts = Facts(store, arrivals.now_ms)
-    settling = Settling(reader.in_journal, facts)
+    identities = _identities(settings, store)
+    attaching = Attaching(identities)
+    facts = Facts(store, arrivals.now_ms, identities.meeting)
+    outbox = Outbox(
+        store=store,
+        writer=writer,
+        clock=clock,
+        settings=settings.outbox,
+        dead_letter_ms=settings.storage.dead_letter_days * MS_PER_DAY,
+        destination_of=definitions.destination,
+        report=_report,
+    )
+    settling = Settling(reader.in_journal, facts, outbox)
     actors = settings.actors
     async with trio.open_nursery() as outer:
         outer.start_soon(_permanent(settings, "writer", writer.run), name="writer")
+        outer.start_soon(_permanent(settings, "outbox", outbox.run), name="outbox")
         async with open_analysts(settings.analyzers, _report) as analysts, trio.open_nursery() as stages:
-            entrance, chain = _start_chain(settings, clock, definitions, facts, analysts, writer, settling, stages)
+            entrance, chain = _start_chain(
+                settings, clock, definitions, facts, analysts, writer, settling, attaching, stages
+            )
             async with trio.open_nursery() as users:
                 wheel: Wheel[Entry] = Wheel()
                 router = _router(settings, clock, definitions, users, wheel, entrance)
-                intake = _intake(settings, arrivals, store, definitions, writer, router, settling, last_sequence)
-                settling.follow(router, intake)
+                intake = _intake(
+                    settings, arrivals, store, definitions, writer, router, identities, settling, last_sequence
+                )
+                scenarios = ScenarioClock(
+                    store=store,
+                    clock=arrivals,
+                    program_of=definitions.program_of,
+                    hand_over=router.hand_over,
+                    room=router.room_to_close,
+                    is_set_aside=definitions.is_set_aside,
+                )
+                settling.follow(router, intake, scenarios)
+                attaching.follow(intake)
                 gatherer = Gatherer(partial(_accept_together, intake))
                 recovery = Recovery(JournalPages(store), router, intake)
                 engine = Engine(
@@ -143,9 +172,11 @@ async def _assembled(settings: Settings, clock: Clock, store: Store, pauses: GcP
                     router=router,
                     recovery=recovery,
                     definitions=definitions,
-                    applier=Applier(store, writer, definitions, clock),
+                    applier=Applier(store, writer, definitions, clock, outbox.definitions_changed),
+                    scenarios=scenarios,
                     plugins=PluginDesk(definitions.defined, store, writer),
                     reader=reader,
+                    explainer=Explainer(store, definitions, arrivals, analysts),
                     gauges=Gauges(
                         limits=settings.limits,
                         store=store,
@@ -158,20 +189,27 @@ async def _assembled(settings: Settings, clock: Clock, store: Store, pauses: GcP
                         pauses=pauses,
                         analysts=analysts.gauges,
                         definitions=definitions,
+                        outbox=outbox,
+                        scenarios=scenarios,
                     ).read,
                     read_threads=settings.api.reader_threads,
                 )
                 async with trio.open_nursery() as services:
                     services.start_soon(_recover_and_reap, recovery, router, wheel, arrivals, name="reaper")
+                    services.start_soon(
+                        _permanent(settings, "scenarios", after(recovery.done, scenarios)), name="scenarios"
+                    )
                     services.start_soon(sweep, writer, clock, name="janitor")
                     await services.start(gatherer.run, name="gatherer")
                     yield engine
                     gatherer.flush()
                     intake.closing = True
+                    outbox.close()
                     services.cancel_scope.cancel(reason="the engine stops")
                 users.cancel_scope.deadline = stages.cancel_scope.deadline = trio.current_time() + actors.drain_chain_s
                 await router.close()
             await entrance.aclose()
+        await outbox.ended.wait()
         writer.close()
         outer.cancel_scope.deadline = trio.current_time() + actors.drain_store_s
     engine.drained = not any(nursery.cancel_scope.cancelled_caught for nursery in (users, stages, outer))
@@ -189,6 +227,7 @@ def _start_chain(
     analysts: Analysts,
     writer: Writer,
     settling: Settling,
+    attaching: Attaching,
     nursery: trio.Nursery,
 ) -> "tuple[trio.MemorySendChannel[list[Envelope]], list[Counting]]":
     """All stage actors and the store actor, running; returns the entrance and the stages."""
@@ -202,7 +241,7 @@ def _start_chain(
             # How many calls are open is each analyzer's own limit.
             OverlappingStageActor(step.name, step.run, inbox, outbox, calls=held, held=held)
             if step.may_wait
-            else StageActor(step.name, step.run, inbox, outbox, step.merge)
+            else StageActor(step.name, step.run, inbox, outbox, step.merge, step.move)
         )
         inbox = next_inbox
 
@@ -211,7 +250,7 @@ def _start_chain(
             await stage.again(envelope)
 
     settler = Settler(clock.wall_ms, settings.storage.dead_letter_days * MS_PER_DAY)
-    storing = StoreActor(inbox, writer, settler, settling.settled, again)
+    storing = StoreActor(inbox, writer, settler, settling.settled, again, attaching)
     for stage in chain:
         nursery.start_soon(_permanent(settings, stage.name, stage.run), name=stage.name)
     nursery.start_soon(_permanent(settings, STORE, storing.run), name=STORE)
@@ -244,6 +283,12 @@ def _router(
     )
 
 
+def _identities(settings: Settings, store: Store) -> Identities:
+    identity = settings.identity
+    placeholders = Placeholders(identity.placeholders, zeros=identity.zeros_are_placeholders)
+    return Identities(store, identity.hyper_point, placeholders)
+
+
 def _intake(
     settings: Settings,
     clock: ArrivalClock,
@@ -251,16 +296,16 @@ def _intake(
     definitions: Definitions,
     writer: Writer,
     router: Router,
+    identities: Identities,
     settling: Settling,
     last_sequence: int,
 ) -> Intake:
-    limits, storage, identity, rates = settings.limits, settings.storage, settings.identity, settings.rates
-    placeholders = Placeholders(identity.placeholders, zeros=identity.zeros_are_placeholders)
+    limits, storage, rates = settings.limits, settings.storage, settings.rates
     return Intake(
         clock=clock,
         writer=writer,
         router=router,
-        identities=Identities(store, identity.hyper_point, placeholders),
+        identities=identities,
         seen=SeenKeys(store, storage.seen_days * MS_PER_DAY),
         bounds=Bounds(
             max_live_users=limits.max_live_users,

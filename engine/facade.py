@@ -1,6 +1,7 @@
 """The running engine as a program sees it: take items in, read activities back, ask how it is."""
 
 from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 from uuid import UUID
 
 import trio
@@ -12,22 +13,20 @@ from engine.actors.plugin_desk import PluginDesk
 from engine.actors.receipt import Idempotency, Original, Receipt
 from engine.actors.recovery import Recovery
 from engine.actors.router import Router
+from engine.actors.scenario_clock import ScenarioClock
 from engine.actors.user_actor import UserKey
 from engine.applying import Applier
-from engine.definitions.access import Access
-from engine.definitions.difference import Difference
-from engine.definitions.reading import Source
-from engine.definitions.registry import PublicToken
-from engine.definitions.signing import SigningKey
 from engine.errors import Overloaded, SojournError, Unavailable
+from engine.explain import Explainer
 from engine.live import Definitions
+from engine.lookups import Lookups
 from engine.model.activity import public
-from engine.model.channel import ChannelSettings
 from engine.model.wire import decode_fields
 from engine.observe import Metrics
 from engine.pipeline.create import create, session_snapshot
 from engine.reader import STATISTICS, Reader
 from engine.selector import Filters, ts_of
+from engine.stored_query import QueryAnswer, answer
 
 CLOSE_SLICE = 500
 """Requests to close in one transaction: a step of a few milliseconds, then others have their turn."""
@@ -47,18 +46,19 @@ READ_TRIES = 5
 
 
 class Readiness(Struct, frozen=True):
-    """Whether events are taken now, and if not, why."""
+    """Whether events are taken now, and if not, why; a reason beside `ready` is of something else that is wrong."""
 
     ready: bool
     reason: str | None = None
 
 
-class Engine:
+class Engine(Lookups):
     """What `open_engine()` gives. All methods belong to the Trio thread.
 
     Attributes:
         plugins: what analyzers that are programs of their own may ask for.
         reader: everything that is stored; its methods block, so call them in a thread.
+        explainer: what becomes of an activity, and why; `explain(item)` is its `item`.
         drained: after the block: whether all that had closed was stored within the budgets of a stop. What was not is
             in the journal, and the next start goes on with it.
         new_admin_token: the admin token that this start made, or None: it is shown once, only its hash is kept.
@@ -73,8 +73,10 @@ class Engine:
         recovery: Recovery,
         definitions: Definitions,
         applier: Applier,
+        scenarios: ScenarioClock,
         plugins: PluginDesk,
         reader: Reader,
+        explainer: Explainer,
         gauges: Callable[[], Mapping[str, float]],
         read_threads: int,
     ) -> None:
@@ -82,12 +84,14 @@ class Engine:
         self._gatherer = gatherer
         self._router = router
         self._recovery = recovery
-        self._definitions = definitions
-        self._applier = applier
+        super().__init__(definitions, applier)
+        self._scenarios = scenarios
         self._limiter = trio.CapacityLimiter(read_threads)
         self._metrics = Metrics(self._counters, gauges)
         self.plugins = plugins
         self.reader = reader
+        self.explainer = explainer
+        self.explain = explainer.item
         self.drained = False
         self.new_admin_token = definitions.new_admin_token
 
@@ -199,6 +203,25 @@ class Engine:
             await receipt.durable()
         return len(points)
 
+    async def enter_scenario(self, datamart: int, user_point: str, scenario: str) -> bool:
+        """Have a person enter a scenario without an activity, as for a test. Returns when that is stored.
+
+        Args:
+            datamart, user_point: who; an alias stands for whom it has become.
+            scenario: id of the automation.
+
+        Returns:
+            False where the automation is not active, or the person is inside already.
+        """
+        await self._recovery.done.wait()
+        point = self._intake.survivor(datamart, UUID(user_point).bytes)
+        return await self._scenarios.enter(datamart, point, scenario)
+
+    def knows_segment(self, datamart: int, name: str) -> bool:
+        """Whether a datamart has a segment of this technical name, or with this id."""
+        segments = self._definitions.program_of(datamart).defined.segments
+        return any(name in (one.technical_name, one.id) for one in segments)
+
     async def activities(
         self,
         datamart: int,
@@ -243,9 +266,21 @@ class Engine:
         ]
         return sorted([*unstored, *stored], key=ts_of, reverse=True)[:limit]
 
+    async def query(self, query: str | Mapping[str, Any], *, datamart: int = 1, limit: int = 1000) -> QueryAnswer:
+        """What a query finds in all that is stored, the newest activities first (decision 30).
+
+        Args:
+            query: OTQL or JSON_OTQL.
+            datamart: whose activities.
+            limit: rows at most; `reader.query` streams any number of them.
+
+        Raises:
+            QueryError: the query cannot be read, or not be asked.
+        """
+        return await answer(self.reader.query(datamart, query), limit=limit, limiter=self._limiter)
+
     def live_activities(self, datamart: int, user_point: str) -> list[bytes]:
-        """What of a user point is not stored yet, as public JSON: what has closed and is on its way through the chain,
-        then the open sessions and live windows as they are now."""
+        """What is not stored yet, as public JSON: what has closed and is on its way, then what is open, as it is."""
         compartment = self._definitions.default_compartment(datamart)
         found: list[bytes] = []
         for key in self._keys(datamart, user_point):
@@ -280,96 +315,14 @@ class Engine:
             return
         raise Unavailable("the engine is still reading its journal: open sessions cannot be shown", retry_after_s=5)
 
-    async def apply(self, declared: Source, *, dry_run: bool = False) -> Difference:
-        """Make these the definitions of the datamarts that they name, for the next activity; others stay as they are.
-
-        What is left out of such a datamart is not in use any more. All of it is applied, in one transaction, or
-        nothing. One call works at a time, the others wait.
-
-        Args:
-            declared: TOML or JSON text, plain tables, or `Declared`.
-            dry_run: only tell what would be different.
-
-        Returns:
-            What is different from what was applied before; nothing was written where that is nothing.
-
-        Raises:
-            BadDefinition: something cannot work; nothing was applied. All faults are named, each with its path.
-            Unavailable: the store is full, or takes an earlier apply first.
-            Overloaded, Closing, Broken: nothing was applied.
-        """
-        return await self._applier.apply(declared, dry_run=dry_run)
-
-    async def apply_file(self) -> Difference | None:
-        """Apply the file that the settings name once more, as at the start; None when they name none.
-
-        Raises:
-            BadDefinition: it cannot be read, or something in it cannot work.
-            Unavailable, Overloaded, Closing, Broken: as `apply`.
-        """
-        return await self._applier.apply_file()
-
-    def authorize(self, token: str, *, scope: str, datamart: int) -> Access | None:
-        """What a token may do, or None when it may not do this (decision 39).
-
-        Args:
-            token: as the sender gave it, without any scheme.
-            scope: `collect`, `read` or `admin`.
-            datamart: on which.
-        """
-        return self._definitions.keyring.authorize(token, scope=scope, datamart=datamart)
-
-    def public_token(self, token: str) -> PublicToken | None:
-        """What a public token stands for: a datamart, or one channel of it; None for one that is not known."""
-        return self._definitions.registry.by_token(token)
-
-    def channel(self, datamart: int, key: str) -> ChannelSettings | None:
-        """The channel with this key (`site:<id>`, `app:<id>`), if it takes events."""
-        return self._definitions.registry.channel(datamart, key)
-
-    def channel_by_tracker_key(self, key: str) -> ChannelSettings | None:
-        """The channel that a tracker key names, if it takes events; the UUID may be written in any way."""
-        return self._definitions.registry.by_tracker_key(key)
-
-    def default_compartment(self, datamart: int) -> str:
-        """Id of the compartment of accounts that name none (decision 1).
-
-        Raises:
-            LookupError: there is no such datamart.
-        """
-        return self._definitions.registry.default_compartment(datamart)
-
-    def compartment_by_token(self, datamart: int, token: str) -> str | None:
-        """Id of the compartment of the datamart whose public token this is; None for one that is not known."""
-        return self._definitions.registry.compartment_by_token(datamart, token)
-
-    def signing_key(self, key_id: str) -> SigningKey | None:
-        """The key with which an application signs its requests (decision 39); None for one that is not known."""
-        return self._definitions.registry.signing_key(key_id)
-
-    def redirect_hosts(self, datamart: int) -> frozenset[str]:
-        """Hosts, lower-case, that clicks of the datamart may lead to, and to all below them (decision 40)."""
-        return self._definitions.registry.redirect_hosts(datamart)
-
-    def site_hosts(self) -> frozenset[str]:
-        """The hosts of all sites that take events: their domains and aliases, lower-case."""
-        return self._definitions.registry.hosts()
-
-    def site(self, datamart: int = 1) -> ChannelSettings:
-        """The first site of a datamart, with its public token.
-
-        Raises:
-            LookupError: the datamart has no site.
-        """
-        return self._definitions.registry.first_site(datamart)
-
     def readiness(self) -> Readiness:
         """Whether events are taken now."""
         try:
             self._intake.check()
         except SojournError as error:
             return Readiness(False, str(error))
-        return Readiness(True)
+        aside = sum(map(len, self._definitions.holding.aside.values()))
+        return Readiness(True, f"{aside} definitions are set aside: the log tells which" if aside else None)
 
     @property
     def recovered(self) -> bool:

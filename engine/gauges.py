@@ -3,8 +3,10 @@
 from collections.abc import Callable, Mapping, Sequence
 
 from engine.actors.intake import Intake
+from engine.actors.outbox.service import Outbox
 from engine.actors.recovery import Recovery
 from engine.actors.router import Router
+from engine.actors.scenario_clock import ScenarioClock
 from engine.actors.stage_actor import Counting
 from engine.actors.user_actor import Entry
 from engine.actors.wheel import Wheel
@@ -12,7 +14,7 @@ from engine.actors.writer import Writer
 from engine.live import Definitions
 from engine.observe import GcPauses
 from engine.settings import LimitsSettings
-from engine.store.port import Store
+from engine.store.port import Db, Store
 
 
 class Gauges:
@@ -36,6 +38,8 @@ class Gauges:
         chain: Sequence[Counting],
         pauses: GcPauses,
         definitions: Definitions,
+        outbox: Outbox,
+        scenarios: ScenarioClock,
         analysts: Callable[[], Mapping[str, float]] = dict,
     ) -> None:
         self._limits = limits
@@ -49,6 +53,8 @@ class Gauges:
         self._pauses = pauses
         self._analysts = analysts
         self._definitions = definitions
+        self._outbox = outbox
+        self._scenarios = scenarios
 
     def read(self) -> Mapping[str, float]:
         """All gauges by name; a bound is named like its number with `_max` behind it."""
@@ -87,7 +93,17 @@ class Gauges:
             "gc_pause_last_ms": self._pauses.last_ms,
             "gc_pause_max_ms": self._pauses.max_ms,
         }
+        moves = self._scenarios.statistics()
+        found |= {
+            "scenario_timers": store.entries.get(Db.TIMERS, 0),
+            "scenario_timers_standing": moves.passed_over,
+            "scenario_moves_in_flight": moves.in_flight,
+            "scenario_moves_in_flight_max": moves.max_in_flight,
+            "scenario_moves_settled": moves.moved,
+            "scenario_lag_ms": moves.lag_ms,
+        }
         found |= {f"store_rows_{name}": rows for name, rows in store.entries.items()}
+        found |= self._outbox.gauges()
         for stage in self._chain:
             counts = stage.statistics()
             found |= {

@@ -11,6 +11,7 @@ from msgspec import Struct, field
 
 from engine.actors.examine import Rules
 from engine.definitions.access import ApiToken, Keyring
+from engine.definitions.declared.destinations import Destination
 from engine.definitions.defined import Defined
 from engine.definitions.registry import Registry
 from engine.model.channel import ChannelSettings
@@ -57,9 +58,19 @@ class Definitions(Struct):
             found = self.programs[datamart] = build_program(Defined(datamart=datamart))
         return found
 
+    def destination(self, datamart: int, destination: str) -> Destination | None:
+        """Where the outbox sends to; None where it is not declared."""
+        declared = self.program_of(datamart).defined.destinations
+        return next((one for one in declared if one.id == destination), None)
+
     def defined(self) -> list[Defined]:
         """What the steps of each datamart are made from."""
         return [program.defined for program in self.programs.values()]
+
+    def is_set_aside(self, datamart: int, automation: str) -> bool:
+        """Whether an automation is kept and cannot be used: it is not gone, and nobody is to leave it."""
+        aside = self.holding.aside.get(datamart, ())
+        return any(one.kind == "" or (one.kind == "automation" and one.id == automation) for one in aside)
 
     def swap(self, holding: Holding) -> None:
         """From now on this holds."""

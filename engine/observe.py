@@ -7,7 +7,7 @@ import gc
 import logging
 import sys
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Literal, Self, TextIO
 
 import structlog
@@ -22,6 +22,7 @@ _LEVELS = {"debug": logging.DEBUG, "info": logging.INFO, "warning": logging.WARN
 LEVELS = {
     "events_open": "Events accepted and not yet settled",
     "user_points": "Persons known; a merge makes them fewer",
+    "outbox_waiting": "Requests that wait in the outbox",
 }
 """Counters of the store that also go down: gauges to Prometheus."""
 
@@ -93,9 +94,9 @@ class Metrics(Collector):
         counters = sorted(self._counters().items())
         for datamart, counts in counters:
             for name, value in sorted(counts.items()):
-                if name in LEVELS:
-                    continue
                 base, _, reason = name.partition(".")
+                if base in LEVELS:
+                    continue
                 labels = ["datamart", "reason"] if reason else ["datamart"]
                 full = f"sojourn_{base}_by_reason" if reason and base in counts else f"sojourn_{base}"
                 family = families.get(full)
@@ -108,8 +109,36 @@ class Metrics(Collector):
             for datamart, counts in counters:
                 level.add_metric([str(datamart)], counts.get(name, 0))
             yield level
-        for name, number in sorted(self._gauges().items()):
-            yield GaugeMetricFamily(f"sojourn_{name}", name.replace("_", " "), value=number)
+            yield from _by_reason(name, what, counters)
+        yield from _gauge_families(self._gauges())
+
+
+def _by_reason(name: str, what: str, counters: Sequence[tuple[int, Mapping[str, int]]]) -> Iterable[GaugeMetricFamily]:
+    """The levels whose name has something behind a dot, as one family; none where there are none."""
+    found = [
+        ([str(datamart), one.partition(".")[2]], value)
+        for datamart, counts in counters
+        for one, value in sorted(counts.items())
+        if one.startswith(f"{name}.")
+    ]
+    if found:
+        family = GaugeMetricFamily(f"sojourn_{name}_by_reason", f"{what} by reason", labels=["datamart", "reason"])
+        for labels, value in found:
+            family.add_metric(labels, value)
+        yield family
+
+
+def _gauge_families(gauges: Mapping[str, float]) -> Iterable[GaugeMetricFamily]:
+    """One family a name; what is behind a dot is its label `of`."""
+    families: dict[str, GaugeMetricFamily] = {}
+    for name, number in sorted(gauges.items()):
+        base, _, of = name.partition(".")
+        family = families.get(base)
+        if family is None:
+            labels = ["of"] if of else []
+            family = families[base] = GaugeMetricFamily(f"sojourn_{base}", base.replace("_", " "), labels=labels)
+        family.add_metric([of] if of else [], number)
+    return families.values()
 
 
 def _help(base: str, by_reason: bool) -> str:

@@ -8,12 +8,16 @@ become dead letters until somebody applies definitions that work.
 
 from typing import Final
 
+from msgspec import structs
+
 from engine.actors.analysts.callables import check_callables
 from engine.definitions.declared.datamarts import DatamartDefinition
+from engine.definitions.declared.schema import SchemaMapping
 from engine.definitions.defined import Defined
 from engine.definitions.effective import Base, Effective, effective
-from engine.definitions.kinds import KINDS, id_of
+from engine.definitions.kinds import KINDS, SCHEMA, id_of
 from engine.definitions.paths import definition_at, path_in_file
+from engine.definitions.queries import check_queries
 from engine.definitions.restored import Restored, SetAside, without
 from engine.errors import BadDefinition, CallerError
 from engine.model.activity import Activity
@@ -41,7 +45,7 @@ def compiled(defined: Defined, declared: DatamartDefinition, path: str) -> Progr
         BadDefinition: it cannot work.
     """
     try:
-        program = build_program(defined)
+        program = _made(defined)
         check_callables(defined)
         return program
     except CallerError as error:
@@ -58,9 +62,13 @@ def salvaged(base: Base, restored: Restored) -> tuple[Effective, Program, tuple[
     while True:
         holds = effective(base, definition, restored.version)
         try:
-            program = build_program(holds.defined)
+            program = _made(holds.defined)
             break
         except Exception as error:
+            if isinstance(error, CallerError) and error.path.startswith(SCHEMA.name):
+                aside.append(SetAside(definition.id, SCHEMA.name, SCHEMA.name, f"{error} - at {error.path}"))
+                definition = structs.replace(definition, schema=SchemaMapping())
+                continue
             at = definition_at(error.path) if isinstance(error, CallerError) else None
             rows = getattr(definition, KINDS[at[0]].field) if at else ()
             if at is None or at[1] >= len(rows):
@@ -75,6 +83,11 @@ def salvaged(base: Base, restored: Restored) -> tuple[Effective, Program, tuple[
     return holds, program, tuple(aside)
 
 
+def _made(defined: Defined) -> Program:
+    check_queries(defined)
+    return build_program(defined)
+
+
 def _nothing(defined: Defined) -> Defined:
     return Defined(datamart=defined.datamart, version=defined.version, default_compartment=defined.default_compartment)
 
@@ -85,4 +98,4 @@ def _refusing(program: Program, aside: list[SetAside]) -> Program:
     def refuse(closed: Closed, activity: Activity, context: Context) -> Verdict:
         return Dead(REASON, detail)
 
-    return Program(program.defined, {**program.steps, user_choices.NAME: refuse})
+    return structs.replace(program, steps={**program.steps, user_choices.NAME: refuse})

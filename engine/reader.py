@@ -9,15 +9,19 @@ from uuid import UUID
 
 from msgspec import Struct
 
+from engine import known
 from engine.clock import SystemClock
 from engine.errors import StoreBroken
 from engine.model.activity import public
 from engine.model.record import Record
+from engine.query.default_schema import DEFAULT
+from engine.query.schema import Schema
 from engine.selector import Filters, Selector
 from engine.store import journal, reads
 from engine.store.environment import LmdbStore
 from engine.store.keys import journal_key, split_user_point_key
 from engine.store.port import Db, Store
+from engine.stored_query import StoredQuery
 
 STATISTICS = reads.STATISTICS
 """Names of the counters that are always shown, also at 0."""
@@ -120,12 +124,37 @@ class Reader:
             if wanted.match(shown):
                 yield shown
 
+    def query(self, datamart: int, query: str | Mapping[str, Any], *, schema: Schema = DEFAULT) -> StoredQuery:
+        """A query over all stored activities of a datamart (decision 30); `StoredQuery.rows` runs it.
+
+        Args:
+            datamart: whose.
+            query: OTQL or JSON_OTQL.
+            schema: what it may speak of.
+
+        Raises:
+            QueryError: it cannot be read, or not be asked.
+        """
+        return StoredQuery(self._store, datamart, query, now_ms=self._wall_ms(), schema=schema)
+
     def identifiers(self, datamart: int, user_point: str) -> list[dict[str, Any]]:
         """By what a person is known, in the order it became known; `creation_ts` is when, ms."""
         return [
             {**link.identifier().as_json(), "creation_ts": link.linked_ms}
             for link in reads.identifiers(self._store, datamart, UUID(user_point).bytes)
         ]
+
+    def profiles(self, datamart: int, user_point: str) -> list[bytes]:
+        """A person's profiles as JSON, aliases resolved: whose each is, its fields as sent, when it changed last."""
+        return known.profiles(self._store, datamart, self.resolve(datamart, user_point).bytes)
+
+    def choices(self, datamart: int, user_point: str) -> list[dict[str, Any]]:
+        """A person's newest choice about each processing, aliases resolved (mediarithmics 9.1)."""
+        return known.choices(self._store, datamart, self.resolve(datamart, user_point).bytes)
+
+    def choice_history(self, datamart: int, user_point: str, limit: int = 100) -> list[dict[str, Any]]:
+        """Up to `limit` of a person's choices, the latest first, those of absorbed user points among them."""
+        return known.choice_history(self._store, datamart, self.family(datamart, user_point), limit=limit)
 
     def statistics(self, datamart: int | None = None) -> dict[str, Any]:
         """The totals of `sojourn stats`, of one datamart or of all; `sessions_closed` is by reason."""

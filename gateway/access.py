@@ -9,14 +9,14 @@ from gateway.errors import RequestError
 Scope = Literal["collect", "read", "admin"]
 
 
-def require(engine: Engine, headers: Mapping[str, str], *, scope: Scope, datamart: int) -> Access:
+def require(engine: Engine, headers: Mapping[str, str], *, scope: Scope, datamart: int | None) -> Access:
     """Let a request pass or refuse it.
 
     Args:
         engine: who knows the tokens.
         headers: by lower-case name.
         scope: what the request does.
-        datamart: on which.
+        datamart: on which; None is all of them.
 
     Raises:
         RequestError: 401, no token or one that is unknown here; 403, a token that is for something else.
@@ -29,7 +29,7 @@ def require(engine: Engine, headers: Mapping[str, str], *, scope: Scope, datamar
         return access
     if any(engine.authorize(token, scope=other, datamart=datamart) for other in ("collect", "read")):
         raise RequestError(403, "forbidden", f"this token may not {scope}")
-    raise _unauthorized("the token is not known for this datamart")
+    raise _unauthorized(f"the token is not known for {'all datamarts' if datamart is None else 'this datamart'}")
 
 
 def _unauthorized(message: str) -> RequestError:

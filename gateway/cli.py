@@ -17,8 +17,8 @@ Events come in over HTTP (**serve**) or from a log (**replay**). Each active use
 sessions; a session that ends goes through the processing steps into an LMDB store in one directory, and comes back as
 an activity. What was acknowledged survives a crash at any moment.
 
-Every command takes **--data DIR**, the directory of the store. The reading commands (**activities**, **stats**,
-**dead-letters**) work beside a running server, and have **--json** for scripts.
+Every command takes **--data DIR**, the directory of the store. The reading commands (**activities**, **query**,
+**stats**, **dead-letters**, **explain**) work beside a running server, and have **--json** for scripts.
 
 **Try it**
 
@@ -33,6 +33,11 @@ prints two addresses, the tokens, and a curl line that sends a first visit. In a
 
     sojourn replay --data ./data --domain example.com access.log
 
+**Define rules, goals and automations**
+
+    sojourn config --definitions > shop.toml
+    sojourn apply shop.toml --server http://127.0.0.1:8081 --dry-run
+
 **Environment**
 
 - SOJOURN_ADMIN_TOKEN, SOJOURN_SITE_TOKEN: the admin token and the token of the first site; without them the first
@@ -43,8 +48,9 @@ prints two addresses, the tokens, and a curl line that sends a first visit. In a
 
 - 0: done; for `serve`, stopped and drained.
 - 1: the store is broken, or a fault of ours.
-- 2: wrong usage or settings; the store is in use or cannot be read.
+- 2: wrong usage, settings or definitions; the store is in use or cannot be read, the server cannot be asked.
 - 3: `serve` was stopped before all was drained; nothing acknowledged is lost, the next start goes on with it.
+- 4: `apply --dry-run` found something that would change.
 - 130, 143: Ctrl-C or SIGTERM ended the command; a `replay` keeps what it took, the same command goes on with it.
 """
 
@@ -52,9 +58,12 @@ prints two addresses, the tokens, and a curl line that sends a first visit. In a
 COMMANDS: Final = {
     "serve": "Take events over HTTP, store activities, and answer questions about them.",
     "replay": "Read web server logs, or activities as NDJSON, as if they happened now.",
+    "apply": "Make what a file declares the definitions: rules, analyzers, goals, automations and the like.",
     "activities": "Show the stored activities of one person, newest first.",
+    "query": "Ask all stored activities, events or persons a question, in OTQL.",
     "stats": "Show the counters, and whether every received event is accounted for.",
     "dead-letters": "Show what could not be processed, and why.",
+    "explain": "Show what each step would do with an activity, and why.",
     "config": "Print every setting with its default and its reason, as a TOML file to start from.",
 }
 """Each command with the first line of its help; a test compares them."""

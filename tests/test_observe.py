@@ -55,6 +55,14 @@ def metrics(counters, gauges=None):
     }
 
 
+def test_what_is_behind_a_dot_is_a_label_of_gauges_too():
+    found = metrics({1: {"outbox_waiting": 3, "outbox_waiting.crm": 3}}, {"paused.1/crm": 1.0, "paused.1/erp": 0.0})
+    datamart = ("datamart", "1")
+    assert found["sojourn_outbox_waiting", datamart] == 3
+    assert found["sojourn_outbox_waiting_by_reason", datamart, ("reason", "crm")] == 3
+    assert (found["sojourn_paused", ("of", "1/crm")], found["sojourn_paused", ("of", "1/erp")]) == (1, 0)
+
+
 def test_counters_by_datamart_and_by_reason():
     found = metrics(
         {
@@ -74,6 +82,8 @@ def test_counters_by_datamart_and_by_reason():
         ("sojourn_events_open", two): 7,
         ("sojourn_user_points", one): 0,
         ("sojourn_user_points", two): 5,
+        ("sojourn_outbox_waiting", one): 0,
+        ("sojourn_outbox_waiting", two): 0,
     }
 
 

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import Final
 
 from engine.model.activity import Activity
-from engine.pipeline.stage import CountUp, Effect, KeepFact, KeepHistory, Send, SetTimer, StoreBeside
+from engine.pipeline.stage import Attach, CountUp, Effect, KeepFact, KeepHistory, Send, SetTimer, StoreBeside
 from engine.store.keys import fact_key, history_key, outbox_key, timer_key
 from engine.store.layout import OutboxRow, encode_outbox
 from engine.store.port import Count, Db, Delete, Operation, Put, StoreActivity
@@ -12,14 +12,20 @@ from engine.store.port import Count, Db, Delete, Operation, Put, StoreActivity
 MS_PER_MINUTE: Final = 60_000
 
 
-def written(effects: Sequence[Effect], now_ms: int) -> tuple[Operation, ...]:
+def written(
+    effects: Sequence[Effect], now_ms: int, *, user_point: bytes = b"", sequence: int = 0
+) -> tuple[Operation, ...]:
     """What effects write, in their order.
 
     Args:
         effects: of one envelope.
         now_ms: wall clock, for counters.
+        user_point, sequence: whose they are, and the last journal record behind them: an erasure of the person must
+            find what waits in the outbox (decision 41).
     """
-    return tuple([operation for effect in effects for operation in _operations(effect, now_ms)]) if effects else ()
+    if not effects:
+        return ()
+    return tuple([one for effect in effects for one in _operations(effect, now_ms, user_point, sequence)])
 
 
 def stored(
@@ -53,7 +59,7 @@ def stored(
     )
 
 
-def _operations(effect: Effect, now_ms: int) -> list[Operation]:
+def _operations(effect: Effect, now_ms: int, user_point: bytes, sequence: int) -> list[Operation]:
     match effect:
         case KeepFact():
             key = fact_key(*effect.key)
@@ -73,8 +79,17 @@ def _operations(effect: Effect, now_ms: int) -> list[Operation]:
             return found
         case Send():
             key = outbox_key(effect.datamart, effect.destination, effect.due_ms, effect.id)
-            row = OutboxRow(effect.destination, effect.path, effect.body, effect.due_ms)
+            row = OutboxRow(
+                effect.destination,
+                effect.path,
+                effect.body,
+                max(effect.due_ms, now_ms),  # A replay asks for what was due long ago: its day begins now.
+                user_point=user_point,
+                sequence=sequence,
+            )
             return [Put(Db.OUTBOX, key, encode_outbox(row))]
+        case Attach():
+            return []  # What it writes depends on who is who by then: `engine.actors.attaching`.
         case CountUp():
             return [Count(effect.datamart, ((effect.name, effect.amount),), now_ms)]
         case _:

@@ -8,10 +8,18 @@ found out at the chain's end, when the fate of all that is ahead is known, and g
 from bisect import insort
 from collections.abc import Callable, Iterable, Sequence
 
+from msgspec import structs
+
 from engine.model.fact import FactKind
+from engine.model.identifiers import Identifier
 from engine.pipeline.stage import Context, Effect, Envelope, FactKey, KeepFact, Note
+from engine.session.closed import Closed
 from engine.store.keys import fact_key
+from engine.store.layout import follow
 from engine.store.port import Db, Store
+
+Meeting = Callable[[int, bytes, Sequence[Identifier], int], tuple[bytes, bytes]]
+"""Who survives when identifiers attach to a user point of a datamart at a time, and who is absorbed, or b""."""
 
 
 class Facts:
@@ -20,10 +28,12 @@ class Facts:
     Args:
         store: where facts are kept; a look-up is a point read.
         now_ms: engine time.
+        meeting: as `Identities.meeting`; nobody meets anybody when None.
     """
 
-    def __init__(self, store: Store, now_ms: Callable[[], int] = lambda: 0) -> None:
+    def __init__(self, store: Store, now_ms: Callable[[], int] = lambda: 0, meeting: Meeting | None = None) -> None:
         self._store = store
+        self.meeting = meeting
         self._now_ms = now_ms
         # By fact, in the order of the chain: the contexts of envelopes that change it and are not settled.
         self._ahead: dict[FactKey, list[_Shown]] = {}
@@ -54,6 +64,11 @@ class Facts:
                 return effect.value
         return self._store.get(Db.FACTS, fact_key(*key))
 
+    def identifiers(self, datamart: int, user_point: bytes) -> tuple[Identifier, ...]:
+        """By what a user point is known; of one that was absorbed, the person it has become."""
+        _, row = follow(self._store.get, datamart, user_point)
+        return tuple([link.identifier() for link in row.links]) if row is not None else ()
+
     def expect(self, context: "_Shown", key: FactKey) -> None:
         """From now on a fact is what this envelope's effects say. To be said once."""
         insort(self._ahead.setdefault(key, []), context, key=lambda shown: shown.place)
@@ -69,7 +84,7 @@ class Facts:
 class _Shown:
     """The context of one envelope: what it was shown, and what it changes."""
 
-    __slots__ = ("_facts", "_seen", "changes", "envelope", "notes", "now_ms", "place")
+    __slots__ = ("_facts", "_met", "_seen", "changes", "envelope", "notes", "now_ms", "place")
 
     def __init__(self, facts: Facts, envelope: Envelope, place: int, now_ms: int) -> None:
         self._facts = facts
@@ -80,10 +95,11 @@ class _Shown:
         # Tuples: nearly always empty, and an empty one takes no memory.
         self.changes: tuple[FactKey, ...] = ()
         self._seen: tuple[tuple[FactKey, bytes | None], ...] = ()
+        self._met: tuple[Sequence[Identifier], tuple[bytes, bytes]] | None = None
 
     def read(self, kind: FactKind, user_point: bytes | None = None) -> bytes | None:
         """As `Context.read`."""
-        closed = self.envelope.closed
+        closed = self.envelope.view
         key = closed.datamart, user_point or closed.user_point, kind
         own = _last(self.envelope, key)
         if own is not None:
@@ -92,6 +108,10 @@ class _Shown:
         self._seen += ((key, value),)
         return value
 
+    def identifiers(self) -> Sequence[Identifier]:
+        """As `Context.identifiers`."""
+        return self._facts.identifiers(self.envelope.view.datamart, self.envelope.view.user_point)
+
     def expect(self, effects: Sequence[Effect]) -> None:
         """As `Context.expect`."""
         for effect in effects:
@@ -99,9 +119,22 @@ class _Shown:
                 self.changes += (effect.key,)
                 self._facts.expect(self, effect.key)
 
+    def meet(self, closed: Closed, identifiers: Sequence[Identifier]) -> Closed:
+        """As `Context.meet`."""
+        if self._facts.meeting is None:
+            return closed
+        survivor, other = self._facts.meeting(closed.datamart, closed.user_point, identifiers, self.now_ms)
+        self._met = identifiers, (survivor, other)
+        return structs.replace(closed, user_point=survivor, absorbed=other or closed.absorbed)
+
     def holds(self) -> bool:
         """As `Context.holds`. Not to be asked twice: the next answer is about what is shown from now on."""
         seen, self._seen = self._seen, ()
+        met, self._met = self._met, None
+        if met is not None and self._facts.meeting is not None:
+            closed = self.envelope.closed
+            if self._facts.meeting(closed.datamart, closed.user_point, met[0], self.now_ms) != met[1]:
+                return False
         return all(self._facts.as_of(self.place, key) == value for key, value in seen)
 
 

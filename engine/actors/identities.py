@@ -9,7 +9,7 @@ from typing import Final
 
 from msgspec import Struct
 
-from engine.identity.attach import Resolution, resolve
+from engine.identity.attach import Resolution, attach_to, resolve
 from engine.identity.placeholders import Placeholders
 from engine.identity.points import Link, PointView
 from engine.model.identifiers import Identifier
@@ -38,6 +38,10 @@ class Overlay:
     def __init__(self) -> None:
         self.links: dict[bytes, bytes] = {}
         self.points: dict[bytes, UserPointRow] = {}
+
+
+_EMPTY: Final = Overlay()
+"""Of who only asks: never written to."""
 
 
 class Attached(Struct, frozen=True):
@@ -69,6 +73,7 @@ class Identities:
         self._placeholders = placeholders
         self._pending = Overlay()
         self._cache: dict[bytes, bytes] = {}
+        self._firsts: dict[bytes, bytes] = {}  # Only of identifiers that steps find.
 
     def at_hand(self, draft: Overlay, datamart: int, keys: Sequence[bytes]) -> bytes | None:
         """The user point of a visitor whose identifiers are all known and one person's, without a look at the store.
@@ -130,6 +135,59 @@ class Identities:
         operations = self._write(draft, datamart, resolution, sequence, now_ms) if resolution.changes else []
         return Attached(resolution.user_point, resolution.absorbed, _counts(resolution)), operations
 
+    def attach_to(
+        self,
+        draft: Overlay,
+        user_point: bytes,
+        identifiers: Sequence[Identifier],
+        *,
+        datamart: int,
+        now_ms: int,
+        sequence: int,
+    ) -> tuple[Attached, list[Operation]]:
+        """Attach further identifiers to a person (decision 25); what that links or merges goes into `draft` and into
+        the operations. Nothing where the user point is gone.
+
+        Args:
+            draft: as for `attach`.
+            user_point: whom they are of; what it has become, if it was absorbed.
+            identifiers: each once.
+            datamart, now_ms, sequence: as for `attach`.
+        """
+        if self.at_hand(draft, datamart, [identifier.key() for identifier in identifiers]) == user_point:
+            return Attached(user_point), []  # Nearly always: whoever logs in has done so before.
+        resolution = self._gathered(draft, user_point, identifiers, datamart, now_ms)
+        if resolution is None:
+            return Attached(user_point), []
+        operations = self._write(draft, datamart, resolution, sequence, now_ms) if resolution.changes else []
+        return Attached(resolution.user_point, resolution.absorbed, _counts(resolution)), operations
+
+    def meeting(
+        self, datamart: int, user_point: bytes, identifiers: Sequence[Identifier], now_ms: int
+    ) -> tuple[bytes, bytes]:
+        """Whom `attach_to` would make one: the user point that survives, and another one that it absorbs, or b"".
+
+        That is the one given, where it does not survive; else the one that an identifier was first linked to, also when
+        it was absorbed a moment ago: what is known of it moves only when its merge has come through the chain.
+        """
+        keys = [identifier.key() for identifier in identifiers]
+        if self.at_hand(_EMPTY, datamart, keys) == user_point:
+            firsts = [self._first_linked(identifier_key(datamart, key)) for key in keys]
+            return user_point, next((first for first in firsts if first not in (None, user_point)), None) or b""
+        resolution = self._gathered(Overlay(), user_point, identifiers, datamart, now_ms)
+        if resolution is None:
+            return user_point, b""
+        survivor = resolution.user_point
+        if survivor != user_point:
+            return survivor, user_point
+        for key in keys:
+            first = self._first_linked(identifier_key(datamart, key))
+            if first is not None and first != survivor:
+                now = self.survivor(datamart, first)
+                if now == survivor or now in resolution.absorbed:
+                    return survivor, first
+        return survivor, b""
+
     def keep(self, draft: Overlay) -> None:
         """Make what a request has linked known to the requests after it, until `committed`."""
         self._pending.links.update(draft.links)
@@ -163,6 +221,34 @@ class Identities:
         row = draft.points.get(key) or self._pending.points.get(key)
         return row.alias_of if row is not None and row.alias_of is not None else point
 
+    def _gathered(
+        self, draft: Overlay, user_point: bytes, identifiers: Sequence[Identifier], datamart: int, now_ms: int
+    ) -> Resolution | None:
+        row = self._row(draft, datamart, user_point)
+        if row is not None and row.alias_of is not None:
+            user_point = row.alias_of
+            row = self._row(draft, datamart, user_point)
+        if row is None:
+            return None
+        return attach_to(
+            _view(user_point, row),
+            identifiers,
+            now_ms=now_ms,
+            known=lambda identifier: self._known(draft, datamart, identifier),
+            limits=self._limits,
+            placeholders=self._placeholders,
+        )
+
+    def _first_linked(self, key: bytes) -> bytes | None:
+        """The user point in an identifier's row, whatever that has become. A row is written once, so what is remembered
+        holds; the other cache knows what user points have become.
+        """
+        linked = self._firsts.get(key) or self._pending.links.get(key)
+        if linked is None and (data := self._store.get(Db.IDENTIFIERS, key)) is not None:
+            linked = decode_identifier(data).user_point
+            self._remember(key, linked, self._firsts)
+        return linked
+
     def _known(self, draft: Overlay, datamart: int, identifier: Identifier) -> PointView | None:
         key = identifier_key(datamart, identifier.key())
         point = draft.links.get(key) or self._pending.links.get(key) or self._cache.get(key)
@@ -191,12 +277,13 @@ class Identities:
             row = decode_user_point(data) if data is not None else None
         return row
 
-    def _remember(self, key: bytes, point: bytes) -> None:
-        if len(self._cache) >= CACHE_LINKS:
+    def _remember(self, key: bytes, point: bytes, cache: dict[bytes, bytes] | None = None) -> None:
+        cache = self._cache if cache is None else cache
+        if len(cache) >= CACHE_LINKS:
             # The oldest half goes: a dictionary keeps the order of insertion.
-            for old in list(self._cache)[: CACHE_LINKS // 2]:
-                del self._cache[old]
-        self._cache[key] = point
+            for old in list(cache)[: CACHE_LINKS // 2]:
+                del cache[old]
+        cache[key] = point
 
     def _write(
         self, draft: Overlay, datamart: int, resolution: Resolution, sequence: int, now_ms: int

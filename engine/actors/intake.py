@@ -229,6 +229,25 @@ class Intake:
             draft.add(control_record(draft, RecordKind.CLOSE, user_point, b""))
         return self._take(draft)
 
+    def own_draft(self, datamart: int) -> Draft:
+        """A draft of what the engine itself has found out (decision 25). To be taken in the same step."""
+        return self._draft(datamart, self._clock.now_ms())
+
+    def take_own(self, draft: Draft) -> None:
+        """The operations of this draft go to the writer before this step ends: what it says is so from now on."""
+        self._identities.keep(draft.identities)
+        self._sequence = draft.sequence
+
+    def route_own(self, draft: Draft, ticket: "Ticket") -> None:
+        """They are in line, in this ticket. As with what is accepted, nothing waits for the commit: what depends on
+        them is committed behind them. In a stop the actors end, and the next start finds the records.
+        """
+        self._last_ticket = ticket
+        if self._routing and not self.closing:
+            self._route(draft.routes)
+        elif self._kept is not None:
+            self._kept += draft.routes
+
     def _draft(self, datamart: int, arrival_ms: int) -> Draft:
         return Draft(datamart, arrival_ms, self._clock.wall_ms(), self._sequence, IdentityOverlay(), self._seen.draft())
 

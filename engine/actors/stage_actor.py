@@ -132,8 +132,8 @@ class Counting:
 
 
 def passes_untouched(envelope: Envelope) -> bool:
-    """Whether no step is to look at it: it has its verdict, or it only saves a state."""
-    return envelope.verdict is not None or envelope.closed.source is Source.STATE
+    """Whether no step is to look at it: it has its verdict, only saves a state, or moves somebody in a scenario."""
+    return envelope.verdict is not None or envelope.closed.source in (Source.STATE, Source.MOVE)
 
 
 class StageActor(Counting):
@@ -145,6 +145,7 @@ class StageActor(Counting):
             does anything but a verdict.
         inbox, outbox: the chain before and behind; the end of the one is passed on to the other.
         merge: called with every envelope that has no activity and tells of a merge (decision 3).
+        move: called with every envelope that moves somebody in a scenario (decision 31).
     """
 
     def __init__(
@@ -154,10 +155,12 @@ class StageActor(Counting):
         inbox: Inbox,
         outbox: Outbox,
         merge: Callable[[Envelope], None] | None = None,
+        move: Callable[[Envelope], None] | None = None,
     ) -> None:
         super().__init__(name, inbox)
         self._step = step
         self._merge = merge
+        self._move = move
         self._outbox = outbox
         self._hand: list[Envelope] = []
         self._done = 0  # How many of them have been through the step.
@@ -202,3 +205,5 @@ class StageActor(Counting):
                 self._merge(envelope)
             except Exception as error:  # The merge itself must go on: its record leaves the journal.
                 self.failed(error)
+        elif self._move is not None and envelope.verdict is None and envelope.closed.move is not None:
+            self._move(envelope)

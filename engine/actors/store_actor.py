@@ -14,6 +14,8 @@ from uuid import UUID
 
 import trio
 
+from engine.actors.attaching import Attaching
+from engine.actors.draft import Draft
 from engine.actors.effects import stored, written
 from engine.actors.stage_actor import receive_lists
 from engine.actors.writer import Writer
@@ -48,18 +50,19 @@ class Settler:
         closed = envelope.closed
         now_ms = self._wall_ms()
         found: list[Operation] = []
+        effects = _written(envelope, now_ms)
         if envelope.verdict is not None:
             found += self._refuse(envelope, envelope.verdict, now_ms)
-            found += written(envelope.effects, now_ms)
+            found += effects
         elif envelope.activity is not None:
-            found.append(self._store(closed, envelope.activity, written(envelope.effects, now_ms), now_ms))
+            found.append(self._store(closed, envelope.activity, effects, now_ms))
         else:
-            found += written(envelope.effects, now_ms)
+            found += effects
         counts = _closing_counts(closed)
         if counts:
             found.append(Count(closed.datamart, counts, now_ms))
         if closed.sequences:
-            found.append(RemoveJournal(closed.sequences))
+            found.append(RemoveJournal(closed.sequences, _weights(closed), closed.datamart))
         if closed.saves_state:
             key = state_key(closed.datamart, closed.user_point)
             found.append(Delete(Db.STATES, key) if closed.state is None else Put(Db.STATES, key, closed.state))
@@ -90,6 +93,22 @@ class Settler:
             AddDeadLetter(closed.datamart, now_ms, closed.weight, encode_dead_letter(letter), expires_ms),
             Count(closed.datamart, ((f"events_dead.{verdict.reason}", closed.weight),), now_ms),
         ]
+
+
+def _weights(closed: Closed) -> tuple[int, ...] | None:
+    """Of its journal records, where its members are all of them."""
+    if len(closed.members) != len(closed.sequences):
+        return None
+    weights = {member.sequence: member.weight for member in closed.members}
+    found = tuple([weights[sequence] for sequence in closed.sequences if sequence in weights])
+    return found if len(found) == len(closed.sequences) else None
+
+
+def _written(envelope: Envelope, now_ms: int) -> tuple[Operation, ...]:
+    if not envelope.effects:
+        return ()
+    closed = envelope.closed
+    return written(envelope.effects, now_ms, user_point=closed.user_point, sequence=max(closed.sequences, default=0))
 
 
 def _closing_counts(closed: Closed) -> tuple[tuple[str, int], ...]:
@@ -124,6 +143,7 @@ class StoreActor:
         settler: what each envelope writes.
         settled: called with the envelopes of a group right after their commit.
         again: takes an envelope as it entered the chain through all steps.
+        attaching: what identifiers that steps have found link and merge; None where no step finds any.
     """
 
     def __init__(
@@ -133,8 +153,10 @@ class StoreActor:
         settler: Settler,
         settled: Callable[[Sequence[Envelope]], None],
         again: Callable[[Envelope], Awaitable[None]] | None = None,
+        attaching: Attaching | None = None,
     ) -> None:
         self._source = source
+        self._attaching = attaching
         self._again = again
         self._writer = writer
         self._settler = settler
@@ -181,7 +203,11 @@ class StoreActor:
         self._listening = None
 
     async def _commit(self, group: Sequence[Envelope], nursery: trio.Nursery) -> None:
+        await self._writer.wait_for_room()
+        # From here to the place in line it is one step: what identifiers link and merge is as of all that was accepted
+        # before, and the sequences of merges rise with those of what is accepted.
         operations: list[Operation] = []
+        drafts: list[Draft] = []
         ready: list[Envelope] = []
         for envelope in group:
             if self._must_wait(envelope, nursery):
@@ -189,19 +215,23 @@ class StoreActor:
                 self._aside_keys.update(_keys(envelope))
             else:
                 ready.append(envelope)
-                operations += self._operations(envelope)
+                operations += self._operations(envelope, drafts)
         self._taken[: len(group)] = ready
         if not ready:
             return
         size_bytes = sum(len(operation.value) for operation in operations if isinstance(operation, StoreActivity))
 
         def committed() -> None:
+            if self._attaching is not None:
+                self._attaching.committed(drafts)
             self._settled(ready)
 
-        ticket = await self._writer.submit_when_possible(operations, size_bytes + 64 * len(operations), committed)
+        ticket = self._writer.submit_at_once(operations, size_bytes + 64 * len(operations), committed)
         del self._taken[: len(ready)]
         if self._gone:
             self._gone.difference_update([id(envelope) for envelope in ready])
+        if self._attaching is not None:
+            self._attaching.route(drafts, ticket)
         # Not cut short by a full store: the batch stays in line, and this actor behind it.
         await ticket.settled()
 
@@ -238,22 +268,28 @@ class StoreActor:
         if self._listening is not None:
             self._listening.cancel(reason="somebody is through the steps")
 
-    def _operations(self, envelope: Envelope) -> list[Operation]:
+    def _operations(self, envelope: Envelope, drafts: list[Draft]) -> list[Operation]:
         # Supervision is the point here: an activity that cannot be encoded must not stop the storing of all others.
         try:
-            operations = self._settler.operations(envelope)
+            draft = self._attaching.draft(envelope) if self._attaching is not None else None
+            # Who is who comes first: the activity is stored under the user point that survives.
+            operations = draft.transaction() if draft is not None else []
+            operations += self._settler.operations(envelope)
             self._writer.check(operations)
+            if draft is not None and self._attaching is not None:
+                self._attaching.take(draft)
+                drafts.append(draft)
             return operations
         except Exception as error:
             _spoil(envelope, error)
             return self._settler.operations(envelope)
 
 
-def _keys(envelope: Envelope) -> tuple[UserKey, ...]:
-    """Whom an envelope is about: a merge is about two."""
-    closed = envelope.closed
-    key = (closed.datamart, closed.user_point)
-    return (key, (closed.datamart, closed.absorbed)) if closed.absorbed else (key,)
+def _keys(envelope: Envelope) -> set[UserKey]:
+    """Whom an envelope is about: a merge is about two, and so is a person found out to be another one, too."""
+    closed, view = envelope.closed, envelope.view
+    points = {closed.user_point, closed.absorbed, view.user_point, view.absorbed} - {b""}
+    return {(closed.datamart, point) for point in points}
 
 
 def _spoil(envelope: Envelope, error: Exception) -> None:

@@ -148,7 +148,10 @@ class Writer:
         return self._enqueue(operations, size_bytes, on_commit)
 
     async def submit_when_possible(
-        self, operations: Sequence[Operation], size_bytes: int, on_commit: OnCommit | None = None
+        self,
+        operations: Sequence[Operation],
+        size_bytes: int,
+        on_commit: OnCommit | None = None,
     ) -> Ticket:
         """`submit` for the engine's own work, which has nobody to refuse it to: waits for room, and out a full store.
 
@@ -161,12 +164,30 @@ class Writer:
             ValueError: an operation is out of range; nothing was taken.
         """
         self.check(operations)
+        await self.wait_for_room()
+        return self._enqueue(operations, size_bytes, on_commit)
+
+    async def wait_for_room(self) -> None:
+        """Return when `submit_at_once` may be called, in the same step.
+
+        Raises:
+            Broken: the store takes no more writes.
+            Closing: the writer is to end, or has ended.
+        """
         await trio.lowlevel.checkpoint()
         while True:
             self._check_open()
             if self._state.full is None and self.has_room(1):
-                return self._enqueue(operations, size_bytes, on_commit)
+                return
             await self._room.park()
+
+    def submit_at_once(
+        self, operations: Sequence[Operation], size_bytes: int, on_commit: OnCommit | None = None
+    ) -> Ticket:
+        """`submit_when_possible` in two steps: for operations that must be made in the very step in which they get
+        their place in line. Only right behind `wait_for_room`, and `check` must have seen each of them.
+        """
+        return self._enqueue(operations, size_bytes, on_commit)
 
     def close(self) -> None:
         """Take nothing more; `run` commits what is in line, then returns."""

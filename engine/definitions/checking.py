@@ -3,12 +3,12 @@
 What a definition means by itself is compiled by its step; storylines that go nowhere are the automations' own.
 """
 
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterator, Mapping
 from typing import Any
 
 from engine.definitions.declared.catalogs import Catalog
 from engine.definitions.declared.datamarts import DatamartDefinition, Declared
-from engine.definitions.kinds import CHANNEL, COMPARTMENT, DEFINED, id_of
+from engine.definitions.kinds import CHANNEL, COMPARTMENT, DEFINED, MASK, id_of
 
 Faults = Iterator[tuple[str, str]]
 
@@ -28,7 +28,7 @@ def faults_of(declared: Declared, channels_of: Callable[[int], Collection[str]])
         if (first := seen.setdefault(one.id, index)) != index:
             found.append((f"{path}.id", f"datamart {one.id} is declared already, as datamart[{first}]"))
         channels = {channel.key for channel in one.channels} if one.channels is not None else set(channels_of(one.id))
-        for below, problem in (*_repeats(one), *_references(one, channels), *_unread(one)):
+        for below, problem in (*_repeats(one), *_references(one, channels), *_unusable(one)):
             found.append((f"{path}.{below}", problem))
         found += _tokens(one, path, tokens)
     return found
@@ -36,15 +36,12 @@ def faults_of(declared: Declared, channels_of: Callable[[int], Collection[str]])
 
 def _repeats(one: DatamartDefinition) -> Faults:
     for kind in (CHANNEL, COMPARTMENT, *DEFINED):
-        rows = getattr(one, kind.field) or ()
-        for names, value_of in [("id", lambda row, kind=kind: id_of(kind, row))] + [
-            (name, lambda row, name=name: getattr(row, name, "")) for name in kind.unique
-        ]:
+        for name in ("id", *kind.unique):
             first: dict[str, int] = {}
-            for index, row in enumerate(rows):
-                value = value_of(row)
+            for index, row in enumerate(getattr(one, kind.field) or ()):
+                value = id_of(kind, row) if name == "id" else getattr(row, name, "")
                 if value and (at := first.setdefault(value, index)) != index:
-                    yield f"{kind.name}[{index}].{names}", f"{kind.name}[{at}] has the same: {value}"
+                    yield f"{kind.name}[{index}].{name}", f"{kind.name}[{at}] has the same: {value}"
 
 
 def _references(one: DatamartDefinition, channels: Collection[str]) -> Faults:
@@ -87,7 +84,13 @@ def _references(one: DatamartDefinition, channels: Collection[str]) -> Faults:
                 yield from missing(kind, getattr(node, kind, ""), f"{below}.{kind}")
 
 
-def _unread(one: DatamartDefinition) -> Faults:
+def _unusable(one: DatamartDefinition) -> Faults:
+    for kind in DEFINED:
+        for index, row in enumerate(getattr(one, kind.field)):
+            for name in kind.masked:
+                held = getattr(row, name, "")
+                if held == MASK or (isinstance(held, Mapping) and MASK in held.values()):
+                    yield f"{kind.name}[{index}].{name}", f"{MASK} is what is shown in place of a secret"
     for index, catalog in enumerate(one.catalogs):
         if isinstance(catalog, Catalog) and catalog.products_file:
             yield (

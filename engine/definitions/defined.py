@@ -13,6 +13,7 @@ from engine.definitions.declared.destinations import Destination
 from engine.definitions.declared.event_rules import EventRule
 from engine.definitions.declared.goals import Goal, NamedQuery
 from engine.definitions.declared.processings import Processing
+from engine.definitions.declared.schema import SchemaMapping
 from engine.definitions.declared.segments import Segment
 
 
@@ -26,6 +27,7 @@ class Defined(Struct, frozen=True, kw_only=True):
         event_rules: in the order of creation; those without a channel run first (decision 22).
         analyzers_of, processings_of: by channel key, the ids of the analyzers attached to it, in their order, and of
             the processings it is subject to.
+        schema: names that its queries may use beside those of the default schema.
     """
 
     datamart: int
@@ -41,6 +43,7 @@ class Defined(Struct, frozen=True, kw_only=True):
     segments: tuple[Segment, ...] = ()
     processings: tuple[Processing, ...] = ()
     destinations: tuple[Destination, ...] = ()
+    schema: SchemaMapping = SchemaMapping()
     analyzers_of: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     processings_of: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 

@@ -74,6 +74,7 @@ def effective(base: Base, applied: DatamartDefinition | None, version: int) -> E
             datamart=base.id,
             version=version,
             default_compartment=own["default_compartment"],
+            schema=over.schema,
             analyzers_of={one.key: one.analyzers for one in attached if one.analyzers},
             processings_of={one.key: one.processings for one in attached if one.processings},
             **{kind.field: getattr(over, kind.field) for kind in DEFINED},

@@ -17,6 +17,7 @@ from engine.definitions.declared.destinations import Destination
 from engine.definitions.declared.event_rules import EventRule
 from engine.definitions.declared.goals import Goal, NamedQuery
 from engine.definitions.declared.processings import Processing
+from engine.definitions.declared.schema import SchemaMapping
 from engine.definitions.declared.segments import Segment
 from engine.model.declarations import CompartmentDeclaration
 
@@ -57,6 +58,8 @@ class Kind(NamedTuple):
 HEAD: Final = Kind("datamart", "", DatamartHead)
 CHANNEL: Final = Kind("channel", "channels", Channel)
 COMPARTMENT: Final = Kind("compartment", "compartments", CompartmentDeclaration)
+SCHEMA: Final = Kind("schema", "schema", SchemaMapping)
+"""There is one in a datamart at the most, and its id is that of its kind."""
 
 DEFINED: Final = (
     Kind("catalog", "catalogs", Catalog),
@@ -70,9 +73,9 @@ DEFINED: Final = (
     Kind("processing", "processings", Processing, unique=("technical_name", "token")),
     Kind("destination", "destinations", Destination, masked=("secret", "headers")),
 )
-"""The kinds that `Defined` has, in the order of a file."""
+"""The kinds of which `Defined` has any number, in the order of a file."""
 
-KINDS: Final = {one.name: one for one in (HEAD, CHANNEL, COMPARTMENT, *DEFINED)}
+KINDS: Final = {one.name: one for one in (HEAD, CHANNEL, COMPARTMENT, SCHEMA, *DEFINED)}
 
 MASK: Final = "***"
 """What is shown of a secret."""
@@ -80,7 +83,7 @@ MASK: Final = "***"
 
 def id_of(kind: Kind, one: Struct) -> str:
     """What tells a definition from the others of its kind: its id, a channel's key."""
-    return one.key if isinstance(one, Channel) else str(getattr(one, "id"))  # noqa: B009 - of any Struct
+    return one.key if isinstance(one, Channel) else str(getattr(one, "id", kind.name))
 
 
 def definitions_of(declared: DatamartDefinition) -> Iterator[tuple[Kind, tuple[Struct, ...]]]:
@@ -95,8 +98,12 @@ def definitions_of(declared: DatamartDefinition) -> Iterator[tuple[Kind, tuple[S
         says=says,
     )
     yield HEAD, (head,)
-    for kind in (CHANNEL, COMPARTMENT, *DEFINED):
+    for kind in (CHANNEL, COMPARTMENT):
         yield kind, getattr(declared, kind.field) or ()
+    if declared.schema != SchemaMapping():
+        yield SCHEMA, (declared.schema,)
+    for kind in DEFINED:
+        yield kind, getattr(declared, kind.field)
 
 
 def masked(kind: Kind, value: dict[str, Any]) -> dict[str, Any]:

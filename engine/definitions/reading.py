@@ -6,13 +6,16 @@ Whatever comes in is checked value by value, Structs as well: a Struct that a pr
 import math
 import tomllib
 from collections.abc import Iterator, Mapping
-from typing import Any, Final
+from datetime import date, time
+from typing import Any, Final, TypeVar
 
 from engine.definitions.declared.datamarts import DatamartDefinition, Declared
 from engine.definitions.kinds import CHANNEL, COMPARTMENT, DEFINED
 from engine.errors import BadDefinition, CallerError
 from engine.model.described import as_toml, checked
 from engine.model.wire import check_nesting, decode, decoder, encode
+
+M = TypeVar("M", bound=Mapping[str, Any])
 
 Source = Declared | Mapping[str, Any] | str | bytes
 """Structs, plain tables, TOML text, or JSON text, which begins with `{`."""
@@ -30,9 +33,6 @@ def read_declared(source: Source) -> Declared:
         BadDefinition: it is not TOML or JSON, a key is unknown, or a value is not allowed; all faults are named.
     """
     data = tables_of_source(source)
-    faults = list(_bad_values(data, ""))
-    if faults:
-        raise BadDefinition(faults)
     rows = data.get("datamart", [])
     if not isinstance(rows, list) or any(not isinstance(row, Mapping) for row in rows):
         _, faults = checked(Declared, data)
@@ -53,7 +53,7 @@ def tables_of_source(source: Source) -> dict[str, Any]:
     """Plain tables and values of what was handed in, not looked at any further.
 
     Raises:
-        BadDefinition: it is not TOML or JSON.
+        BadDefinition: it is not TOML or JSON, or holds what cannot be kept.
     """
     try:
         if isinstance(source, bytes):
@@ -63,9 +63,11 @@ def tables_of_source(source: Source) -> dict[str, Any]:
                 text = source.encode("utf-8", "surrogatepass")
                 check_nesting(text)
                 return decode(_tables, text)
-            return tomllib.loads(source)
-        # By way of JSON: dates, tuples and Structs become the plain values that they will be kept as.
-        return decode(_tables, encode(source))
+            return _good(tomllib.loads(source))
+        # By way of JSON: tuples and Structs become the plain values that they will be kept as.
+        return decode(_tables, encode(_good(source) if isinstance(source, Mapping) else source))
+    except BadDefinition:
+        raise
     except tomllib.TOMLDecodeError as error:
         raise BadDefinition([("", f"not a TOML file: {error}")]) from None
     except (UnicodeDecodeError, CallerError) as error:
@@ -107,17 +109,23 @@ def _datamart(row: Mapping[str, Any]) -> tuple[DatamartDefinition | None, list[t
     return DatamartDefinition(**{name: getattr(found, name) for name in found.__struct_fields__} | lists), []
 
 
+def _good(data: M) -> M:
+    if faults := list(_bad_values(data, "")):
+        raise BadDefinition(faults)
+    return data
+
+
 def _bad_values(value: object, path: str) -> Iterator[tuple[str, str]]:
     """What cannot be kept as it is: dates, which queries compare as text, and numbers that are none."""
     if isinstance(value, Mapping):
         for name, one in value.items():
             yield from _bad_values(one, _below(path, str(name)))
-    elif isinstance(value, list):
+    elif isinstance(value, list | tuple):
         for index, one in enumerate(value):
             yield from _bad_values(one, f"{path}[{index}]")
     elif isinstance(value, float) and not math.isfinite(value):
         yield path, f"{value} is no number"
-    elif value is not None and not isinstance(value, str | int | float):
+    elif isinstance(value, date | time):
         yield path, "a date or time is written as text, in quotation marks"
 
 

@@ -6,8 +6,9 @@ from typing import Any
 from msgspec import Struct
 
 from engine.definitions.declared.datamarts import Channel, DatamartDefinition
+from engine.definitions.declared.schema import SchemaMapping
 from engine.definitions.kept import Head, Kept, Key, in_use, value_of
-from engine.definitions.kinds import CHANNEL, COMPARTMENT, DEFINED, HEAD, KINDS, DatamartHead
+from engine.definitions.kinds import CHANNEL, COMPARTMENT, DEFINED, HEAD, KINDS, SCHEMA, DatamartHead
 
 
 class SetAside(Struct, frozen=True):
@@ -53,6 +54,7 @@ def restored(head: Head, kept: Mapping[Key, Kept]) -> Restored:
     fields: dict[str, Any] = {kind.field: tuple(values[kind.name]) for kind in DEFINED}
     for one in (CHANNEL, COMPARTMENT):
         fields[one.field] = tuple(values[one.name]) if one.name in own.says else None
+    fields["schema"] = next(iter(values[SCHEMA.name]), SchemaMapping())
     definition = DatamartDefinition(
         id=head.datamart,
         name=own.name,

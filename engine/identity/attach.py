@@ -114,16 +114,32 @@ def resolve(
         gathering = _Gathering(first.linked(strongest, now_ms), now_ms, limits, is_new=True, linked=[strongest])
     else:
         gathering = _Gathering(point, now_ms, limits)
-    others: dict[bytes, tuple[PointView, list[Identifier]]] = {}
-    for one, view in found:
-        if view is not None and (point is None or view.user_point != point.user_point):
-            others.setdefault(view.user_point, (view, []))[1].append(one)
-    for view, named_by in others.values():
-        gathering.meet(view, named_by)
-    for one, view in found:
-        if view is None and one is not strongest:
-            gathering.link(one)
+    gathering.gather([(one, view) for one, view in found if view is not None or one is not strongest])
     return gathering.resolution(ignored)
+
+
+def attach_to(
+    point: PointView,
+    identifiers: Sequence[Identifier],
+    *,
+    now_ms: int,
+    known: Known,
+    limits: HyperPointLimits,
+    placeholders: Placeholders,
+) -> Resolution:
+    """What further identifiers of a person who is known link and merge (decision 25): those that a rule has found.
+
+    Unlike `resolve`, it makes no new user point: what the limits keep off this one stays as it was.
+
+    Args:
+        point: whom they are of, aliases resolved.
+        identifiers: each once.
+        now_ms, known, limits, placeholders: as for `resolve`.
+    """
+    usable = sorted((one for one in identifiers if one not in placeholders), key=lambda one: one.kind)
+    gathering = _Gathering(point, now_ms, limits)
+    gathering.gather([(one, known(one)) for one in usable])
+    return gathering.resolution(len(identifiers) - len(usable))
 
 
 class _Gathering:
@@ -148,6 +164,19 @@ class _Gathering:
         self._linked = list(linked)
         self._joined = [] if is_new else [point]
         self._left_out: list[LeftOut] = []
+
+    def gather(self, found: Sequence[tuple[Identifier, PointView | None]]) -> None:
+        """Come together with the points that identifiers name, then link those that name none, strongest first."""
+        own = None if self._is_new else self.point.user_point
+        others: dict[bytes, tuple[PointView, list[Identifier]]] = {}
+        for one, view in found:
+            if view is not None and view.user_point != own:
+                others.setdefault(view.user_point, (view, []))[1].append(one)
+        for view, named_by in others.values():
+            self.meet(view, named_by)
+        for one, view in found:
+            if view is None:
+                self.link(one)
 
     def meet(self, other: PointView, named_by: Sequence[Identifier]) -> None:
         """Come together with another known point, which these identifiers of the item name."""

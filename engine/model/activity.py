@@ -1,13 +1,14 @@
 """An activity: how it travels down the chain, is stored and is shown (facts: mediarithmics 1.2; decision 37)."""
 
 from collections.abc import Sequence
+from functools import lru_cache
 from typing import Any
 from uuid import UUID
 
 from msgspec import Raw, Struct, structs
 
 from engine.model.event import Event, event_from
-from engine.model.identifiers import Identifier
+from engine.model.identifiers import Identifier, uuid_text
 from engine.model.location import LOCATION_FIELDS
 from engine.model.origin import ORIGIN_FIELDS
 from engine.model.wire import (
@@ -79,32 +80,43 @@ class Activity(Struct, kw_only=True):
 
     def encode(self) -> bytes:
         """Compact JSON as it is stored: absent fields are left out."""
-        fields: Fields = {
-            "$ts": Raw(encode(self.ts_ms)),
-            "$type": Raw(encode(self.type)),
-            "$session_status": Raw(encode(self.status)),
-        }
+        parts = [b'{"$ts":%d,"$type":%b,"$session_status":%b' % (self.ts_ms, _text(self.type), _text(self.status))]
         if self.ttl_minutes is not None:
-            fields["$ttl"] = Raw(encode(self.ttl_minutes))
-        fields["$user_identifiers"] = Raw(encode([one.as_json() for one in self.identifiers]))
+            parts.append(b',"$ttl":' + encode(self.ttl_minutes))
+        parts.append(b',"$user_identifiers":' + encode([one.as_json() for one in self.identifiers]))
         if self.origin is not None:
-            fields["$origin"] = Raw(encode_fields({**decode_fields(self.origin), "$ts": Raw(encode(self.ts_ms))}))
+            parts.append(b',"$origin":' + _dated(self.origin, self.ts_ms))
         if self.location is not None:
-            fields["$location"] = self.location
-        fields["$events"] = Raw(b"[" + b",".join([event.body for event in self.events]) + b"]")
-        fields["$unique_key"] = Raw(encode(str(self.unique_key)))
+            parts.append(b',"$location":' + bytes(self.location))
+        parts.append(b',"$events":[' + b",".join([event.body for event in self.events]))
+        parts.append(b'],"$unique_key":"%b"' % uuid_text(self.unique_key.bytes).encode())
         if self.error_analyzer_id is not None:
-            fields["$error_analyzer_id"] = Raw(encode(self.error_analyzer_id))
+            parts.append(b',"$error_analyzer_id":' + encode(self.error_analyzer_id))
         if self.channel_field:
-            fields[self.channel_field] = Raw(encode(self.channel_id))
+            parts.append(b",%b:%b" % (_text(self.channel_field), _text(self.channel_id)))
         if self.duration_s is not None:
-            fields["$session_duration"] = Raw(encode(self.duration_s))
-        fields.update(self.extras)
-        return encode_fields(fields)
+            parts.append(b',"$session_duration":%d' % self.duration_s)
+        if self.extras:
+            parts.append(b"," + encode_fields(self.extras)[1:-1])
+        parts.append(b"}")
+        return b"".join(parts)
 
     def replaced(self, **fields: Any) -> "Activity":  # noqa: ANN401 - of any of its fields
         """The same activity with other values of these fields."""
         return structs.replace(self, **fields)
+
+
+@lru_cache(1024)
+def _text(text: str) -> bytes:
+    """Names of types, fields and channels as JSON: a few of them stand in every activity."""
+    return encode(text)
+
+
+def _dated(origin: bytes, ts_ms: int) -> bytes:
+    """An origin with the activity's time (decision 21)."""
+    if b'"$ts"' in origin or len(origin) <= len(b"{}"):
+        return encode_fields({**decode_fields(origin), "$ts": Raw(encode(ts_ms))})
+    return b'%b,"$ts":%d}' % (origin[:-1], ts_ms)
 
 
 def extras_of(root: Fields) -> Fields:

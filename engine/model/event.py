@@ -5,13 +5,13 @@ custom properties come back as they were sent, and is decoded only where a step 
 """
 
 from collections.abc import Callable, Iterable
-from typing import Annotated
+from typing import Annotated, Any, Final, cast
 
 import msgspec
 from msgspec import Meta, Raw, Struct
 
 from engine.model.limits import MAX_EVENT_ID_CHARS, MAX_EVENT_NAME_CHARS, MAX_TS_MS
-from engine.model.wire import Fields, decode, decode_fields, encode, encode_fields
+from engine.model.wire import Fields, decode, decode_fields, encode, encode_fields, text_of
 
 Ts = Annotated[int, Meta(ge=0, le=MAX_TS_MS)]
 EventName = Annotated[str, Meta(min_length=1, max_length=MAX_EVENT_NAME_CHARS)]
@@ -118,6 +118,57 @@ def address_reader(others: Iterable[str]) -> Callable[[bytes], tuple[str, str] |
         return (values[0] or "", values[1] or "") if values[2:] == nothing else None
 
     empty = properties()
+    return read
+
+
+ABSENT: Final = Raw(b"")
+"""What `page_reader` gives for a property that is not there."""
+
+PageValues = tuple[str, str, *tuple[Raw, ...]]
+"""`$url`, `$referrer`, and other properties."""
+
+
+def page_reader(others: Iterable[str]) -> Callable[[bytes], PageValues]:
+    """Makes a function that reads `$url` and `$referrer` among the `$properties` of an event, "" for what is no text,
+    and behind them other properties, still encoded: `ABSENT` for what is not there. One pass over the event, and
+    nothing is made of whatever else it holds.
+
+    Args:
+        others: names of properties, each once, neither of these two.
+    """
+    names = {f"other_{at}": name for at, name in enumerate(others)}
+    rename = {"url": "$url", "referrer": "$referrer", **names}
+
+    def reader(address: type) -> Callable[[bytes], tuple[Any, ...]]:
+        addresses = [(name, address, "" if address is str else ABSENT) for name in ("url", "referrer")]
+        fields = [*addresses, *[(name, Raw, ABSENT) for name in names]]
+        properties = msgspec.defstruct("Properties", fields, rename=rename, gc=False)
+        told = msgspec.defstruct(
+            "Told", [("properties", properties | None, None)], rename={"properties": "$properties"}, gc=False
+        )
+        decode_told = msgspec.json.Decoder(told).decode
+        values_of, nothing = msgspec.structs.astuple, properties()
+
+        def read(body: bytes) -> tuple[Any, ...]:
+            (found,) = values_of(decode_told(body))
+            return values_of(found or nothing)
+
+        return read
+
+    quick, patient = reader(str), reader(Raw)
+    nothing = cast("PageValues", ("", "", *(ABSENT for _ in names)))
+
+    def read(body: bytes) -> PageValues:
+        try:
+            return quick(body)
+        except (msgspec.DecodeError, UnicodeDecodeError):
+            pass  # Nearly always an address that is no text.
+        try:
+            url, referrer, *found = patient(body)
+        except (msgspec.DecodeError, UnicodeDecodeError):
+            return nothing
+        return text_of(url), text_of(referrer), *found
+
     return read
 
 

@@ -33,6 +33,9 @@ _PATH = re.compile(r" - at `(.+)`$", re.DOTALL)
 
 NULL = b"null"
 
+_NUMBER_STARTS = tuple(b"-0123456789"[at : at + 1] for at in range(11))
+_EXACT_DIGITS = 15  # Any JSON reader has such a number exactly.
+
 
 def encode(value: Any) -> bytes:  # noqa: ANN401 - any JSON value is meant
     """Compact JSON of any value made of JSON types, Structs and `Raw`."""
@@ -94,6 +97,22 @@ def text_of(value: Raw | None) -> str:
         return string_decoder.decode(value)
     except (msgspec.DecodeError, UnicodeDecodeError):
         return ""
+
+
+def scalar_text(value: Raw | None) -> str:
+    """The text of an encoded JSON string, or a number as it was written; "" for any other value and for none."""
+    if value is None:
+        return ""
+    written = bytes(value)
+    return written.decode() if written[:1] in _NUMBER_STARTS else text_of(value)
+
+
+def number_or_text(value: str) -> int | str:
+    """An id as the platform's interfaces have it: a number when it is written like one (mediarithmics 2.1, 7.3)."""
+    is_number = (
+        value.isascii() and value.isdigit() and len(value) <= _EXACT_DIGITS and (value == "0" or value[0] != "0")
+    )
+    return int(value) if is_number else value
 
 
 def compact(data: bytes | memoryview | Raw) -> bytes:

@@ -10,10 +10,40 @@ from collections.abc import Awaitable, Callable
 from functools import partial
 from typing import Final, NamedTuple
 
+from msgspec import structs
+
 from engine.definitions.defined import NOTHING, Defined
-from engine.pipeline import analyzers, app_events, automations, conversions, create, event_rules, user_choices
+from engine.pipeline import (
+    analyzers,
+    app_events,
+    automations,
+    campaigns,
+    conversions,
+    create,
+    event_rules,
+    profiles,
+    user_choices,
+)
 from engine.pipeline.asking import Nobody, Oracle, answered
-from engine.pipeline.stage import Context, Drop, Effect, Envelope, Keep, NothingKnown, Program, Stage, Verdict, keep
+from engine.pipeline.in_turn import decided, in_turn
+from engine.pipeline.stage import (
+    Attach,
+    Context,
+    Dead,
+    Drop,
+    Effect,
+    Envelope,
+    Keep,
+    KeepFact,
+    KeepHistory,
+    NothingKnown,
+    Program,
+    SetTimer,
+    Stage,
+    StoreBeside,
+    Verdict,
+    keep,
+)
 from engine.session.closed import Closed, Source
 
 BUILDERS: Final[tuple[tuple[str, Callable[[Defined], Stage]], ...]] = (
@@ -28,7 +58,13 @@ BUILDERS: Final[tuple[tuple[str, Callable[[Defined], Stage]], ...]] = (
 WAITING: Final = frozenset((analyzers.NAME,))
 """Steps that may wait for somebody outside: their calls overlap, results leave in order per user point."""
 
-MERGES: Final[tuple[Callable[[Closed, Context], tuple[Effect, ...]], ...]] = (app_events.moved,)
+MERGES: Final[tuple[Callable[[Closed, Context], tuple[Effect, ...]], ...]] = (
+    app_events.moved,
+    profiles.moved,
+    user_choices.moved,
+    conversions.moved,
+    automations.moved,
+)
 """What a merge does to what is known of two people, one function a kind of fact."""
 
 STORE = "store"
@@ -40,7 +76,11 @@ def build_program(defined: Defined) -> Program:
     Raises:
         CallerError: a definition cannot work; its path is that of the fault.
     """
-    return Program(defined, {name: build(defined) for name, build in BUILDERS})
+    steps = {name: build(defined) for name, build in BUILDERS}
+    scenarios = steps.get(automations.NAME, keep)
+    # Conditions of automations see the profile as the activity leaves it.
+    steps[automations.NAME] = in_turn(profiles.build(defined), scenarios)
+    return Program(defined, steps, campaigns.build(defined), scenarios)
 
 
 class ChainStep(NamedTuple):
@@ -51,12 +91,14 @@ class ChainStep(NamedTuple):
         run: what it does with an envelope that is still to be stored: a verdict, or in a step that may wait, what is
             to be awaited for it.
         merge: what it does with an envelope without an activity that tells of a merge; None for nothing.
-        may_wait: whether it is one of those.
+        move: what it does with an envelope that moves somebody in a scenario; None for nothing. Never raises.
+        may_wait: whether it is one that may wait.
     """
 
     name: str
     run: Callable[[Envelope], Verdict | Awaitable[Verdict]]
     merge: Callable[[Envelope], None] | None = None
+    move: Callable[[Envelope], None] | None = None
     may_wait: bool = False
 
 
@@ -84,14 +126,36 @@ def build_chain(
 
     def make(envelope: Envelope) -> Verdict:
         closed = envelope.closed
-        program_for(envelope)
+        envelope.met = None
+        complete, context = program_for(envelope).campaigns, context_for(envelope)
         activity = create.create(closed, default_compartment(closed.datamart))
-        return _expected(app_events.app_events(closed, activity, context_for(envelope)), envelope)
+        if complete is not keep:
+            completed = decided(complete(closed, activity, context))
+            if not isinstance(completed, Keep):
+                return completed
+            activity = completed.activity
+        return _expected(app_events.app_events(closed, activity, context), envelope)
 
     def merge(envelope: Envelope) -> None:
         context = context_for(envelope)
         envelope.effects = tuple(effect for moved in MERGES for effect in moved(envelope.closed, context))
         context.expect(envelope.effects)
+
+    def place(envelope: Envelope) -> None:
+        program_for(envelope)
+        context_for(envelope)  # Its place among the activities of the user is the one in which it comes in.
+
+    def move(envelope: Envelope) -> None:
+        closed, context = envelope.closed, context_for(envelope)
+        # Supervision is the point here, as for a step that raises: nobody else's scenario stops for it.
+        try:
+            envelope.effects = automations.move(program_for(envelope).scenarios, closed, context)
+        except Exception as error:
+            envelope.effects = automations.give_up(closed, context)
+            envelope.verdict, envelope.stage = Dead("move_failed", f"{closed.move}: {error!r}"), automations.NAME
+        context.expect(envelope.effects)
+
+    moves = {automations.NAME: move}
 
     def step(name: str) -> Callable[[Envelope], Verdict | Awaitable[Verdict]]:
         def run(envelope: Envelope) -> Verdict | Awaitable[Verdict]:
@@ -101,7 +165,7 @@ def build_chain(
             stage = program_for(envelope).steps[name]
             if stage is keep or skips_processing(envelope):
                 return Keep(activity)
-            found = stage(envelope.closed, activity, context_for(envelope))
+            found = stage(envelope.view, activity, context_for(envelope))
             if isinstance(found, Verdict):
                 return _expected(found, envelope)
             return answered(found, envelope, asked, partial(_expected, envelope=envelope))
@@ -109,14 +173,32 @@ def build_chain(
         return run
 
     def _expected(verdict: Verdict, envelope: Envelope) -> Verdict:
+        if isinstance(verdict, Drop) and envelope.met is not None and verdict.effects:
+            # What is dropped attaches nothing: what it still says is about whom it was from.
+            verdict = Drop(verdict.reason, tuple([_own(effect, envelope) for effect in verdict.effects]))
         if isinstance(verdict, Keep | Drop) and verdict.effects:
             context_for(envelope).expect(verdict.effects)
+            _meet(verdict, envelope)
         return verdict
 
+    def _meet(verdict: Keep | Drop, envelope: Envelope) -> None:
+        new = [one for effect in verdict.effects if isinstance(effect, Attach) for one in effect.identifiers]
+        if new:
+            before = [one for effect in envelope.effects if isinstance(effect, Attach) for one in effect.identifiers]
+            envelope.met = context_for(envelope).meet(envelope.closed, [*before, *new])
+
     return (
-        ChainStep(create.NAME, make, merge),
-        *(ChainStep(name, step(name), may_wait=name in WAITING) for name, _ in BUILDERS),
+        ChainStep(create.NAME, make, merge, place),
+        *(ChainStep(name, step(name), None, moves.get(name), name in WAITING) for name, _ in BUILDERS),
     )
+
+
+def _own(effect: Effect, envelope: Envelope) -> Effect:
+    """An effect on the survivor of a merge that will not be, on the activity's own user point."""
+    own, survivor = envelope.closed.user_point, envelope.view.user_point
+    if isinstance(effect, KeepFact | KeepHistory | StoreBeside | SetTimer) and effect.user_point == survivor:
+        return structs.replace(effect, user_point=own)
+    return effect
 
 
 def skips_processing(envelope: Envelope) -> bool:

@@ -113,7 +113,7 @@ def _session_key(closed: Closed, channel_key: str) -> UUID:
     first = closed.members[0]
     root = decode_fields(first.root)
     sent: Fields = {name: root[name] for name in IDENTIFIER_FIELDS if name in root and bytes(root[name]) != NULL}
-    events = (member.event for member in closed.members)
+    events = [member.event for member in closed.members]
     what = (b"part", closed.part.to_bytes(8, "big")) if closed.part else (b"session",)
     return generated_key(first.ts_ms, (*what, encode_fields(sent), channel_key.encode(), *events))
 

@@ -1,14 +1,17 @@
 """What travels down the chain, and the one signature of its steps (house: The signatures that carry the design)."""
 
-from collections.abc import Generator, Mapping, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
 from typing import Literal, Protocol
 
 from msgspec import Struct
 
 from engine.definitions.declared.analyzers import Analyzer
 from engine.definitions.defined import Defined
-from engine.model.activity import Activity
+from engine.model.activity import Activity, measure_event, measure_events, measure_root
+from engine.model.event import PAGE_VIEW
 from engine.model.fact import FactKind
+from engine.model.identifiers import Identifier
+from engine.model.wire import Fields, chars, encode
 from engine.session.closed import Closed
 
 
@@ -103,6 +106,18 @@ class Send(Effect, frozen=True):
     body: bytes
 
 
+class Attach(Effect, frozen=True):
+    """These identifiers are the person's, too (decision 25): unknown ones are linked to the activity's user point, and
+    where one is another known person's, the two user points merge, as in decision 3.
+
+    Unlike other effects it is not written a second time with an equal activity because there is nothing left to write:
+    what is linked already is left as it is.
+    """
+
+    datamart: int
+    identifiers: tuple[Identifier, ...]
+
+
 class CountUp(Effect, frozen=True):
     """A counter of the datamart goes up, such as a goal's."""
 
@@ -182,6 +197,8 @@ class Envelope(Struct):
         stage: the step that gave the verdict.
         context: what its steps were shown so far; None before they asked.
         program: the steps as they were defined when it entered the chain: a change takes effect for the next one.
+        met: `closed` as the steps see it since one of them has found out who the person is, too (`Attach`); None while
+            none has. Its user point is the survivor's, and `absorbed` who is absorbed.
         answers: to what its steps asked, by a digest of the question: going through the steps again, or after a
             restart of the step, nobody is asked the same thing twice.
     """
@@ -193,7 +210,13 @@ class Envelope(Struct):
     stage: str = ""
     context: "Context | None" = None
     program: "Program | None" = None
+    met: Closed | None = None
     answers: dict[bytes, Answer] | None = None
+
+    @property
+    def view(self) -> Closed:
+        """What the steps are given."""
+        return self.met or self.closed
 
 
 class Note(Struct, frozen=True):
@@ -235,8 +258,25 @@ class Context(Protocol):
         """
         ...
 
+    def identifiers(self) -> Sequence[Identifier]:
+        """By what the activity's user point is known, as of the last commit."""
+        ...
+
     def expect(self, effects: Sequence[Effect]) -> None:
         """Show these effects of the activity, too, to its own later steps and to the activities behind it."""
+        ...
+
+    def meet(self, closed: Closed, identifiers: Sequence[Identifier]) -> Closed:
+        """How the steps behind see an activity to whose person these identifiers attach (decision 25).
+
+        Args:
+            closed: what left the visitor.
+            identifiers: those that its `Attach` names.
+
+        Returns:
+            The same, but with the user point that survives, and as `absorbed` another one whose facts are about to be
+            the survivor's: the activity's own, else the one that the identifiers named. One at the most.
+        """
         ...
 
     def holds(self) -> bool:
@@ -259,8 +299,16 @@ class NothingKnown:
         """As `Context.read`."""
         return None
 
+    def identifiers(self) -> Sequence[Identifier]:
+        """As `Context.identifiers`."""
+        return ()
+
     def expect(self, effects: Sequence[Effect]) -> None:
         """As `Context.expect`."""
+
+    def meet(self, closed: Closed, identifiers: Sequence[Identifier]) -> Closed:
+        """As `Context.meet`."""
+        return closed
 
     def holds(self) -> bool:
         """As `Context.holds`."""
@@ -284,13 +332,58 @@ def keep(closed: Closed, activity: Activity, context: Context) -> Verdict:
     return Keep(activity)
 
 
+def made_too_large(before: Activity, after: Activity, max_chars: int) -> Dead | None:
+    """The verdict on an activity that a step has made larger than an activity may be (decision 16), else None.
+
+    What the engine derives does not count, as when it was accepted, but what a step has added to it does: of the origin
+    and the identifiers, what they have grown by. `$page_view` events do not count: they leave before it is stored
+    (decision 35), and else a session cut for its size could bear no rule at all.
+
+    Args:
+        before: as the step was given it.
+        after: as the step leaves it.
+        max_chars: of its channel.
+    """
+    # Characters are no more than bytes, and to count these costs nothing.
+    if _most_bytes(after) <= max_chars:
+        return None
+    total = _chars(after) + max(0, _derived(after) - _derived(before))
+    if total <= max_chars or total <= _chars(before):
+        return None
+    return Dead("activity_too_large", f"{total} characters, the limit is {max_chars}")
+
+
+def _most_bytes(activity: Activity) -> int:
+    """No fewer than the bytes of what counts of an activity."""
+    events = sum([len(event.body) + 1 for event in activity.events])
+    extras = sum([6 * len(name) + len(bytes(value)) + 4 for name, value in activity.extras.items()])
+    location = 0 if activity.location is None else len(bytes(activity.location)) + 16
+    return 64 + events + extras + location + _derived(activity, count=len)
+
+
+def _chars(activity: Activity) -> int:
+    """Characters of what counts of an activity, without what is derived."""
+    root: Fields = dict(activity.extras)
+    if activity.location is not None:
+        root["$location"] = activity.location
+    events = [measure_event(event.body) for event in activity.events if event.name != PAGE_VIEW]
+    return measure_root(root) + measure_events(events)
+
+
+def _derived(activity: Activity, count: Callable[[bytes], int] = chars) -> int:
+    identifiers = sum([count(encode(one.as_json())) + 1 for one in activity.identifiers])
+    return identifiers + (0 if activity.origin is None else count(activity.origin))
+
+
 class Program(Struct, frozen=True):
     """The steps of a datamart, made from one version of its definitions.
 
     Attributes:
         defined: what they were made from.
-        steps: by name, all between create and store.
+        steps: by name, all between create and store, and what `create` itself does by definitions.
     """
 
     defined: Defined
     steps: Mapping[str, Stage]
+    campaigns: Stage
+    scenarios: Stage

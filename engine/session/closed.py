@@ -38,6 +38,9 @@ class Source(StrEnum):
     """A `NO_SESSION` or `CLOSED_SESSION` activity, as sent (decision 12)."""
     STATE = "state"
     """No activity: only the fold state is saved and `sequences` leave the journal (a merge or a request to close)."""
+    MOVE = "move"
+    """No activity and no record: a person moves in a scenario (decision 31). It did not leave a visitor, but goes
+    through the chain to be in line with what did."""
 
 
 class Member(Struct, frozen=True, gc=False):
@@ -67,6 +70,22 @@ class Member(Struct, frozen=True, gc=False):
     channel_version: int
 
 
+class Move(Struct, frozen=True):
+    """A person is to move in a scenario.
+
+    Attributes:
+        scenario: id of the automation.
+        due_ms: the time of the wait that is over; None where an operator has the person enter.
+        execution: 16 bytes: the passage that `activity` led into.
+        activity: JSON of the activity that led in, as stored; None where there is none any more.
+    """
+
+    scenario: str
+    due_ms: int | None
+    execution: bytes = b""
+    activity: bytes | None = None
+
+
 class Closed(Struct, frozen=True):
     """Something that left the visitor and enters the chain.
 
@@ -80,6 +99,7 @@ class Closed(Struct, frozen=True):
         state: the fold state it leaves behind (decision 8); None when nothing is open: a saved one is deleted.
         saves_state: False where the state is as it was (an ITEM): the saved one stays untouched.
         absorbed: the user point whose saved state goes away with it (a merge), or b"".
+        move: of a MOVE.
         part: how many parts were cut off the same session or live window before this one. Parts may be equal byte for
             byte (the same event a thousand times, cut by size); the number keeps them apart in the store.
     """
@@ -95,6 +115,7 @@ class Closed(Struct, frozen=True):
     saves_state: bool = True
     absorbed: bytes = b""
     part: int = 0
+    move: Move | None = None
 
     @property
     def weight(self) -> int:

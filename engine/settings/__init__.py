@@ -15,6 +15,7 @@ from engine.settings.loading import (
     load_settings,
     settings_reference,
 )
+from engine.settings.outbox import OutboxSettings
 from engine.settings.root import Settings
 from engine.settings.sections import (
     ActorsSettings,
@@ -41,6 +42,7 @@ __all__ = [
     "DefinitionsSettings",
     "LimitsSettings",
     "LogSettings",
+    "OutboxSettings",
     "RateSettings",
     "SessionSettings",
     "Settings",

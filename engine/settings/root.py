@@ -9,6 +9,7 @@ from engine.model.declarations import ChannelDeclaration
 from engine.model.identity_rules import IdentityRules
 from engine.settings.collect import CollectSettings, RateSettings, VisitorSettings
 from engine.settings.declarations import DatamartSettings
+from engine.settings.outbox import OutboxSettings
 from engine.settings.sections import (
     ActorsSettings,
     AnalyzersSettings,
@@ -36,6 +37,7 @@ class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     actors: ActorsSettings = ActorsSettings()
     analyzers: AnalyzersSettings = AnalyzersSettings()
     definitions: DefinitionsSettings = DefinitionsSettings()
+    outbox: OutboxSettings = OutboxSettings()
     datamarts: tuple[DatamartSettings, ...] = field(
         default=(DatamartSettings(id=1, channels=(ChannelDeclaration(id="1"),)),), name="datamart"
     )

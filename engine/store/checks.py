@@ -11,12 +11,13 @@ from engine.store.keys import (
     ID_BYTES,
     MAX_KEY_BYTES,
     MAX_NUMBER,
+    OUTBOX_KEY_BYTES,
     activity_key,
     counter_name,
     dead_letter_key,
     expiry_key,
 )
-from engine.store.layout import decode_seen, decode_user_point
+from engine.store.layout import decode_outbox, decode_seen, decode_user_point
 from engine.store.port import (
     AddDeadLetter,
     AppendJournal,
@@ -100,6 +101,8 @@ def _check_put(operation: Put) -> None:
     _check_value(operation.value)
     if operation.db is Db.USER_POINTS:
         decode_user_point(operation.value)
+    if operation.db is Db.OUTBOX:
+        decode_outbox(operation.value)
     if operation.expires_ms is None:
         return
     if operation.db is not Db.SEEN:
@@ -122,6 +125,8 @@ def check_place(place: bytes) -> None:
 def _check_key(db: Db, key: bytes) -> None:
     if not 0 < len(key) <= MAX_KEY_BYTES:
         raise ValueError(f"key of {len(key)} bytes in {db}, not 1 to {MAX_KEY_BYTES}")
+    if db is Db.OUTBOX and len(key) != OUTBOX_KEY_BYTES:
+        raise ValueError(f"key of {len(key)} bytes in {db}, not {OUTBOX_KEY_BYTES}")
     if db is Db.USER_POINTS and len(key) != ID_BYTES + 4:
         raise ValueError(f"key of {len(key)} bytes in {db}, not {ID_BYTES + 4}")
 

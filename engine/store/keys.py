@@ -58,6 +58,9 @@ ACTIVITY_PREFIX_BYTES: Final = _USER_POINT.size
 """The part of an activity's key that is the same for all of a user point; behind it come ts and unique key."""
 
 
+OUTBOX_KEY_BYTES: Final = _OUTBOX.size
+
+
 class SeenKind(IntEnum):
     """What kind of id was seen: two kinds may use the same text (decision 18)."""
 

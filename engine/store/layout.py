@@ -31,6 +31,9 @@ META_LAST_ARRIVAL: Final = b"last_arrival_ms"
 META_LAST_LETTER: Final = b"last_dead_letter"
 """META: the number of the last dead letter."""
 
+OUTBOX_WAITING: Final = "outbox_waiting"
+"""COUNTERS: requests in the outbox; with the destination behind a dot, those to it. It goes down, too."""
+
 MAX_ALIAS_HOPS: Final = 1000
 """Far more merges in a row than one person may have; a longer chain is a circle."""
 
@@ -141,6 +144,9 @@ class OutboxRow(Struct, frozen=True, array_like=True, gc=False):
         first_due_ms: when it was due for the first time: from then on it is tried for so long.
         attempts: how often it was tried.
         last_error: why the last one failed, or "".
+        user_point: whose activity it came of, 16 bytes, or b"": an erasure discards what came before it (decision
+            41).
+        sequence: the last journal record of that activity; 0 where it had none.
     """
 
     destination: str
@@ -149,6 +155,8 @@ class OutboxRow(Struct, frozen=True, array_like=True, gc=False):
     first_due_ms: int
     attempts: int = 0
     last_error: str = ""
+    user_point: bytes = b""
+    sequence: int = 0
 
 
 class _Codec(Generic[T]):

@@ -46,7 +46,8 @@ class Put(Operation, frozen=True, gc=False):
     """Write a value. With `expires_ms` (wall clock) the janitor removes it once that has passed.
 
     Only rows of SEEN may expire, and `expires_ms` is that of the row: a row that was written again is not removed
-    early. A row of USER_POINTS keeps the counter `user_points`, those that are no aliases, right.
+    early. A row of USER_POINTS keeps the counter `user_points`, those that are no aliases, right; one of OUTBOX the
+    counters `outbox_waiting`.
     """
 
     db: Db
@@ -56,7 +57,7 @@ class Put(Operation, frozen=True, gc=False):
 
 
 class Delete(Operation, frozen=True, gc=False):
-    """Remove a key; one that is not there is no fault. Of USER_POINTS, the counter `user_points` follows."""
+    """Remove a key; one that is not there is no fault. Of USER_POINTS and OUTBOX, the counters follow."""
 
     db: Db
     key: bytes
@@ -78,9 +79,15 @@ class AppendJournal(Operation, frozen=True, gc=False):
 
 
 class RemoveJournal(Operation, frozen=True, gc=False):
-    """Records leave the journal, their weights the counter `events_open`. One that is not there is no fault."""
+    """Records leave the journal, their weights the counter `events_open`. One that is not there is no fault.
+
+    `weights` are those of the records, which are all of this `datamart`, where the remover says so; None has the commit
+    read each record for it.
+    """
 
     sequences: tuple[int, ...]
+    weights: "tuple[int, ...] | None" = None
+    datamart: int = 0
 
 
 class StoreActivity(Operation, frozen=True, gc=False):

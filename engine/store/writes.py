@@ -11,6 +11,7 @@ from functools import lru_cache
 from itertools import islice
 from typing import Final
 
+from engine.model.delivery import OTHER, label_of
 from engine.model.limits import MAX_TS_MS
 from engine.model.record import decode_record
 from engine.store.keys import (
@@ -28,6 +29,7 @@ from engine.store.keys import (
     journal_rows,
     split_activity_key,
     split_expiry_key,
+    split_outbox_key,
     split_user_point_key,
     successor,
 )
@@ -35,8 +37,10 @@ from engine.store.layout import (
     META_LAST_ARRIVAL,
     META_LAST_LETTER,
     META_LAST_SEQUENCE,
+    OUTBOX_WAITING,
     activity_expires_ms,
     decode_number,
+    decode_outbox,
     decode_seen,
     decode_user_point,
     encode_activity,
@@ -167,10 +171,17 @@ class _Batch:
             self._appended = []
 
     def _remove_journal(self, operation: RemoveJournal) -> None:
-        for sequence in operation.sequences:
-            key = journal_key(sequence)
-            if self._appended and key >= self._appended[0][0]:
-                self._flush_journal()
+        keys = [journal_key(sequence) for sequence in operation.sequences]
+        if self._appended and keys and max(keys) >= self._appended[0][0]:
+            self._flush_journal()
+        if operation.weights is not None:
+            left = 0
+            for key, weight in zip(keys, operation.weights, strict=True):
+                if self._txn.delete(Db.JOURNAL, key):
+                    left += weight
+            self._levels[operation.datamart, EVENTS_OPEN] -= left
+            return
+        for key in keys:
             data = self._txn.get(Db.JOURNAL, key)
             if data is not None:
                 record = decode_record(data)
@@ -212,6 +223,8 @@ class _Batch:
         db, key = operation.db, operation.key
         if db is Db.USER_POINTS:
             self._count_user_points(key, operation.value)
+        elif db is Db.OUTBOX:
+            self._count_waiting(key, operation.value)
         elif db is Db.JOURNAL:
             self._flush_journal()
         self._txn.put(db, key, operation.value)
@@ -222,6 +235,8 @@ class _Batch:
     def _delete(self, operation: Delete) -> None:
         if operation.db is Db.USER_POINTS:
             self._count_user_points(operation.key, None)
+        elif operation.db is Db.OUTBOX:
+            self._count_waiting(operation.key, None)
         elif operation.db is Db.JOURNAL:
             self._flush_journal()
         self._txn.delete(operation.db, operation.key)
@@ -230,6 +245,13 @@ class _Batch:
         change = _persons(value) - _persons(self._txn.get(Db.USER_POINTS, key))
         if change:
             self._levels[split_user_point_key(key)[0], USER_POINTS] += change
+
+    def _count_waiting(self, key: bytes, value: bytes | None) -> None:
+        datamart = split_outbox_key(key).datamart
+        for row, change in ((self._txn.get(Db.OUTBOX, key), -1), (value, 1)):
+            if row is not None:
+                self._levels[datamart, OUTBOX_WAITING] += change
+                self._levels[datamart, f"{OUTBOX_WAITING}.{_destination(row)}"] += change
 
     def _add_dead_letter(self, operation: AddDeadLetter) -> None:
         if self._last_letter is None:
@@ -299,6 +321,14 @@ def _buckets(datamart: int, minute_ms: int) -> tuple[bytes, tuple[tuple[bytes, i
 def _persons(user_point: bytes | None) -> int:
     """How many persons a row of USER_POINTS stands for: an alias is none of its own."""
     return int(user_point is not None and decode_user_point(user_point).alias_of is None)
+
+
+def _destination(row: bytes) -> str:
+    """Where a row of the outbox is to go, as a label; one that is damaged must be removable, too."""
+    try:
+        return label_of(decode_outbox(row).destination)
+    except ValueError:
+        return OTHER
 
 
 def _expires_ms(db: Db, stored: bytes, otherwise_ms: int) -> int | None:

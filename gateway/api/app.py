@@ -7,7 +7,7 @@ import quart
 from quart_trio import QuartTrio
 from werkzeug.exceptions import HTTPException
 
-from gateway.api import metrics, plugins, timelines, user_points
+from gateway.api import definitions, metrics, plugins, timelines, user_points
 from gateway.api.mount import mount, response
 from gateway.collect.collect import Collect
 from gateway.collect.cors import Cors
@@ -44,6 +44,7 @@ def api_app(collect: Collect) -> "ASGIFramework":
     own = (
         *timelines.routes(engine, settings),
         *user_points.routes(engine),
+        *definitions.routes(engine),
         *plugins.routes(engine, settings),
         *metrics.routes(collect),
     )

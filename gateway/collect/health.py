@@ -24,7 +24,7 @@ def ready(engine: Engine, request: Request) -> Reply:
     if not readiness.ready:
         reason = readiness.reason or "not ready"
         raise RequestError(503, "not_ready", reason, headers={"retry-after": str(RETRY_AFTER_S)})
-    return ok({"ready": True})
+    return ok({"ready": True, "reason": readiness.reason} if readiness.reason else {"ready": True})
 
 
 def routes(engine: Engine) -> tuple[Route, ...]:

@@ -27,6 +27,9 @@ def serve(
     config: Config = None,
     collect: Annotated[Address, Parameter(help="Where events come in.")] = None,
     api: Annotated[Address, Parameter(help="Where activities are read; health and metrics.")] = None,
+    definitions: Annotated[
+        Path | None, Parameter(metavar="FILE", help="A TOML file of definitions, applied now and at SIGHUP.")
+    ] = None,
     json: Annotated[Json, Parameter(help="Print one line of JSON when ready.")] = False,
 ) -> int:
     """Take events over HTTP, store activities, and answer questions about them.
@@ -37,18 +40,24 @@ def serve(
     With --json one line is printed when both addresses answer: {"collect": "http://…", "api": "http://…"}, and
     the tokens with it when they are new.
 
+    With --definitions what the file declares is applied before anything is accepted, and once more at SIGHUP; the log
+    says what was different, or why it was refused. At the start a file that is refused ends the command.
+
     SIGTERM or Ctrl-C stops: requests in flight finish, the engine drains; a second one hurries.
 
     **Examples**
 
         sojourn serve --data ./data
         sojourn serve --data /var/lib/sojourn --config sojourn.toml --collect 0.0.0.0:8080
+        sojourn serve --data ./data --definitions shop.toml
         SOJOURN_ADMIN_TOKEN=… sojourn serve --data ./data --collect 127.0.0.1:0 --api 127.0.0.1:0 --json
     """
     overrides: dict[str, object] = {"storage.data_dir": str(data)}
     for plane, address in (("collect", collect), ("api", api)):
         if address is not None:
             overrides[f"{plane}.host"], overrides[f"{plane}.port"] = host_and_port(address)
+    if definitions is not None:
+        overrides["definitions.file"] = str(definitions)
     settings = load_settings(config, os.environ, overrides)
     configure_logging(settings.log.format, settings.log.level)
     return trio.run(run, settings, _say_json if json else partial(_say, data))
@@ -57,20 +66,32 @@ def serve(
 def _say_json(engine: Engine, collect_url: str, api_url: str) -> None:
     line = {"collect": collect_url, "api": api_url}
     if engine.new_admin_token is not None:
-        line |= {"admin_token": engine.new_admin_token, "site_token": engine.site(1).token}
+        line |= {"admin_token": engine.new_admin_token}
+        line |= {"site_token": token} if (token := _site_token(engine)) else {}
     print_json(line)
 
 
 def _say(data: Path, engine: Engine, collect_url: str, api_url: str) -> None:
-    token = engine.site(1).token
-    lines = [
-        f"collect      {collect_url}",
-        f"api          {api_url}",
-        f"site token   {token}",
-    ]
+    token = _site_token(engine)
+    lines = [f"collect      {collect_url}", f"api          {api_url}"]
+    if token is not None:
+        lines.append(f"site token   {token}")
     if engine.new_admin_token is not None:
         lines.append(f"admin token  {engine.new_admin_token}   (this once: only its hash is kept)")
-    lines += [
+    lines += _first_steps(data, collect_url, token) if token is not None else [""]
+    print("\n".join(lines), flush=True)
+
+
+def _site_token(engine: Engine) -> str | None:
+    """Of the first site; None where applications are all that there is."""
+    try:
+        return engine.site(1).token
+    except LookupError:
+        return None
+
+
+def _first_steps(data: Path, collect_url: str, token: str) -> list[str]:
+    return [
         "",
         "Send a first visit:",
         "",
@@ -81,7 +102,6 @@ def _say(data: Path, engine: Engine, collect_url: str, api_url: str) -> None:
         f"  {_command()} activities user_agent_id=browser-1 --data {shlex.quote(str(data))}",
         "",
     ]
-    print("\n".join(lines), flush=True)
 
 
 def _command() -> str:

@@ -74,7 +74,7 @@ def test_what_is_kept_is_stored_counted_and_leaves_the_journal_with_its_state():
     assert (stored.user_point, stored.ts_ms, stored.weight, stored.expires_ms) == (point(1), NOON + 1, 2, None)
     assert (stored.unique_key, stored.counted_at_ms) == (envelope.activity.unique_key.bytes, WALL)
     assert counted == Count(1, (("sessions_closed.inactivity", 1),), WALL)
-    assert removed == RemoveJournal((1, 2))
+    assert removed == RemoveJournal((1, 2), (1, 1), 1)
     assert saved == Put(Db.STATES, state_key(1, point(1)), b"state")
 
 
@@ -93,7 +93,7 @@ def test_a_live_window_has_counters_of_its_own():
 def test_a_state_alone_stores_no_activity_and_forgets_whom_it_absorbed():
     moved = closed(3, source=Source.STATE, reason=None, members=(), absorbed=point(2))
     assert SETTLER.operations(made(moved)) == [
-        RemoveJournal((3,)),
+        RemoveJournal((3,), None, 1),
         Put(Db.STATES, state_key(1, point(1)), b"state"),
         Delete(Db.STATES, state_key(1, point(2))),
     ]

@@ -58,6 +58,14 @@ class TestWeights:
         store.commit([RemoveJournal((1, 2, 3, 4))])
         assert total(store, "events_open") == 0
 
+    def test_those_told_of_what_leaves_count_once_and_where_it_is_there(self, store):
+        store.commit([append(1, 2, weight=3), append(3, weight=2)])
+        store.commit([RemoveJournal((1, 3, 99), (3, 2, 7), 1)])
+        assert total(store, "events_open") == 3
+        store.commit([RemoveJournal((1, 3), (3, 2), 1), append(4), RemoveJournal((4, 2), (1, 3), 1)])
+        assert total(store, "events_open") == 0
+        assert keys(store, Db.JOURNAL) == []
+
 
 class TestEffects:
     EFFECTS = (Put(Db.FACTS, b"a", b"1"), Put(Db.FACTS, b"b", b"2"), Delete(Db.FACTS, b"a"))

@@ -16,6 +16,7 @@ from engine.definitions.declared.destinations import Destination
 from engine.definitions.declared.event_rules import EventRule
 from engine.definitions.declared.goals import Goal, NamedQuery
 from engine.definitions.declared.processings import Processing
+from engine.definitions.declared.schema import SchemaMapping
 from engine.definitions.declared.segments import Segment
 from engine.model.declarations import ChannelDeclaration, CompartmentDeclaration
 from engine.model.limits import MAX_DATAMART
@@ -50,6 +51,7 @@ class DatamartDefinition(Struct, frozen=True, kw_only=True, forbid_unknown_field
     ] = None
     channels: tuple[Channel, ...] | None = field(default=None, name="channel")
     compartments: tuple[CompartmentDeclaration, ...] | None = field(default=None, name="compartment")
+    schema: SchemaMapping = SchemaMapping()
     catalogs: tuple[Catalog, ...] = field(default=(), name="catalog")
     campaigns: tuple[Campaign, ...] = field(default=(), name="campaign")
     event_rules: tuple[EventRule, ...] = field(default=(), name="event_rule")

@@ -5,13 +5,14 @@
 | `/v1/visits/pixel`, `/v1/touches/pixel` | GET | an image (`images`) |
 | the same | POST | JSON, for scripts (`beacons`) |
 | `/v1/touches/click` | GET | a redirect (`click`) |
+| `/v1/user_lists/pixel` | GET | an image: the visitor joins a segment (`user_lists`) |
 | `/v1/check_cookie/pixel` | GET | whether the cookie came back (`check_cookie`) |
 """
 
 from functools import partial
 
 from gateway.collect.collect import Collect
-from gateway.collect.protocols.pixels import check_cookie, click
+from gateway.collect.protocols.pixels import check_cookie, click, user_lists
 from gateway.collect.protocols.pixels.beacons import post_beacon
 from gateway.collect.protocols.pixels.gif import gif_refusal
 from gateway.collect.protocols.pixels.hits import CLICKS, TOUCHES, VISITS, Way
@@ -30,6 +31,14 @@ def routes(collect: Collect) -> tuple[Route, ...]:
             partial(click.get_click, collect),
             protocol=CLICKS.protocol,
             refusal=click.click_refusal,
+            is_public=True,
+        ),
+        Route(
+            "GET",
+            user_lists.PATTERN,
+            partial(user_lists.get_user_list, collect),
+            protocol=user_lists.USER_LISTS.protocol,
+            refusal=gif_refusal,
             is_public=True,
         ),
         Route(

@@ -40,9 +40,10 @@ def get_image(collect: Collect, way: Way, request: Request) -> Answer:
     sender = sender_of(collect, way, tokens_in(query))
     taken = take(collect, way, request, sender, [asked_of_query(query, request.raw_query.encode())])
     if taken.receipt is None:
-        return _image(taken)
-    return Pending(taken.receipt, lambda _: _image(taken), taken.datamart)
+        return image_of(taken)
+    return Pending(taken.receipt, lambda _: image_of(taken), taken.datamart)
 
 
-def _image(taken: Taken) -> Reply:
+def image_of(taken: Taken) -> Reply:
+    """The image that says what became of one event."""
     return gif(reason=taken.results()[0].code, headers=taken.headers())

@@ -1,0 +1,253 @@
+"""The one task that has waiting scenarios go on (decision 31).
+
+Who waits in a scenario is a row of TIMERS, not a task: a million of them cost no memory and outlive a restart. This
+task looks at the first rows. Where one is due it sends an envelope into the chain, as if it had left a visitor: the
+move is in line with the person's activities, sees what is ahead of it, and is committed, with the next timer, by the
+store actor. When all of a slice are settled it looks again. So what is in flight is bounded, and a crash at any moment
+leaves a row or its move, never both and never neither.
+
+    rows   paused paused due due due due later …
+                         └ `_after`       └ sleep until this is due, or an earlier one is set
+
+Rows of automations that stand still are passed over and stay: `_after` is behind them. When definitions change, all is
+looked at from the start again. Reading is bounded and inline: a slice is a page of small rows at the front of their
+database (some 50 µs) and, of each that is due, two point reads.
+"""
+
+from collections.abc import Awaitable, Callable, Sequence
+from functools import partial
+from typing import Final
+
+import trio
+from msgspec import Struct
+
+from engine.clock import Clock
+from engine.model.fact import FactKind
+from engine.model.scenarios import Cause, decode_scenarios
+from engine.pipeline.stage import Envelope, Program, SetTimer
+from engine.session.closed import Closed, Move, Source
+from engine.store.keys import TimerKey, activity_key, fact_key, split_timer_key, timer_key
+from engine.store.layout import activity_expires_ms, activity_value, follow
+from engine.store.port import Db, Store
+
+SLICE: Final = 200
+"""Moves in flight: one commit's worth, some 10 ms of the chain. What senders send goes in between."""
+
+DEFINITIONS_S: Final = 1.0
+"""How often it is asked whether definitions have changed, where that matters: as late as a timer may be."""
+
+
+class ClockStatistics(Struct, frozen=True):
+    """How far the moves are.
+
+    Attributes:
+        in_flight, max_in_flight: moves in the chain, and the bound.
+        lag_ms: how long the first of them, or the next one, has been due; 0 when none is.
+        moved: moves settled since the start.
+        passed_over: rows that stand still since the last look from the start: paused, or set aside.
+    """
+
+    in_flight: int
+    max_in_flight: int
+    lag_ms: int
+    moved: int
+    passed_over: int
+
+
+class ScenarioClock:
+    """Sends due moves into the chain. All of it belongs to the Trio thread.
+
+    Args:
+        store: where the timers are.
+        clock: engine time: timers and activities go by the same one. Under a replay it is the log's clock; who still
+            waits when the log is over goes on at the next start in service, by the wall clock.
+        program_of: the steps of a datamart as they are defined now.
+        hand_over: sends envelopes into the chain; waits while the chain is full.
+        room: awaited before each slice: timers can wait for the chain, senders cannot.
+        is_set_aside: whether an automation of a datamart is kept and cannot be used at the moment: it is not gone.
+    """
+
+    def __init__(
+        self,
+        *,
+        store: Store,
+        clock: Clock,
+        program_of: Callable[[int], Program],
+        hand_over: Callable[[list[Envelope]], Awaitable[None]],
+        room: Callable[[], Awaitable[None]],
+        is_set_aside: Callable[[int, str], bool] = lambda datamart, scenario: False,
+    ) -> None:
+        self._store = store
+        self._clock = clock
+        self._program_of = program_of
+        self._hand_over = hand_over
+        self._room = room
+        self._is_set_aside = is_set_aside
+        self._after: bytes | None = None  # All rows up to here stand still, or are in flight.
+        # By datamart, the definitions by which rows up to there were looked at, and which automations stand still.
+        self._looked: dict[int, tuple[Program, dict[str, bool]]] = {}
+        self._passed_over = 0
+        self._in_flight: dict[int, Envelope] = {}
+        self._all_settled = trio.Event()
+        self._entering: dict[int, trio.Event] = {}
+        self._next_ms: int | None = None
+        self._nap: trio.CancelScope | None = None
+        self._moved = 0
+
+    async def run(self) -> None:
+        """Work until cancelled. May be called again after it raised: it looks at everything anew."""
+        self._looked.clear()
+        self._after = None
+        while True:
+            await self._room()
+            due = self._due()
+            if due:
+                await self._move(due)
+            elif self._next_ms is not None and self._next_ms <= self._clock.now_ms():
+                await trio.lowlevel.checkpoint()  # A page of rows that stand still; the next one behind it.
+            else:
+                await self._sleep()
+
+    async def enter(self, datamart: int, user_point: bytes, scenario: str) -> bool:
+        """Have a person enter a scenario, as an operator may; whether that was possible.
+
+        Args:
+            datamart, user_point: who; no alias.
+            scenario: id of the automation. One that is not active lets nobody in; nor does it who is inside.
+        """
+        closed = Closed(Source.MOVE, datamart, user_point, (), saves_state=False, move=Move(scenario, None))
+        envelope = Envelope(closed)
+        settled = self._entering[id(envelope)] = trio.Event()
+        try:
+            await self._hand_over([envelope])
+            await settled.wait()
+        finally:
+            self._entering.pop(id(envelope), None)
+        return envelope.verdict is None and bool(envelope.effects)
+
+    def settled(self, envelopes: Sequence[Envelope]) -> None:
+        """These envelopes of the chain were committed, with the timers that their effects set."""
+        for envelope in envelopes:
+            for effect in envelope.effects:
+                if isinstance(effect, SetTimer) and effect.due_ms is not None:
+                    self._set(effect, effect.due_ms)
+            if envelope.closed.move is None:
+                continue
+            if self._in_flight.pop(id(envelope), None) is not None:
+                self._moved += 1
+                if not self._in_flight:
+                    self._all_settled.set()
+            elif id(envelope) in self._entering:
+                self._entering[id(envelope)].set()
+
+    def statistics(self) -> ClockStatistics:
+        """Counts for the metrics."""
+        dues = [envelope.closed.move.due_ms for envelope in self._in_flight.values() if envelope.closed.move]
+        first_ms = min((due_ms for due_ms in (*dues, self._next_ms) if due_ms is not None), default=None)
+        return ClockStatistics(
+            in_flight=len(self._in_flight),
+            max_in_flight=SLICE,
+            lag_ms=max(0, self._clock.now_ms() - first_ms) if first_ms is not None else 0,
+            moved=self._moved,
+            passed_over=self._passed_over,
+        )
+
+    def _set(self, timer: SetTimer, due_ms: int) -> None:
+        if self._after is not None:
+            key = timer_key(due_ms, timer.datamart, timer.user_point, timer.scenario)
+            if key <= self._after:
+                self._after = key[:-1]  # Before this key and behind all smaller ones that do not begin like it.
+        if self._next_ms is None or due_ms < self._next_ms:
+            self._next_ms = due_ms
+            if self._nap is not None:
+                self._nap.cancel(reason="somebody is due earlier")
+
+    def _due(self) -> list[TimerKey]:
+        """The next rows that are due, of one page; whether more are, or when, is in `_next_ms`."""
+        if any(self._program_of(datamart) is not program for datamart, (program, _) in self._looked.items()):
+            self._looked.clear()
+            self._after, self._passed_over = None, 0
+        now_ms = self._clock.now_ms()
+        due: list[TimerKey] = []
+        rows = self._store.page(Db.TIMERS, after=self._after, limit=SLICE)
+        self._next_ms = None
+        for key, _ in rows:
+            timer = split_timer_key(key)
+            self._next_ms = timer.due_ms
+            if timer.due_ms > now_ms:
+                return due
+            self._after = key
+            if self._stands(timer):
+                self._passed_over += 1
+            else:
+                due.append(timer)
+        if len(rows) < SLICE:
+            self._next_ms = None
+        return due
+
+    def _stands(self, timer: TimerKey) -> bool:
+        """Whether nobody moves in its automation now: it is not active, or set aside. When it is gone, people leave."""
+        if timer.datamart not in self._looked:
+            program = self._program_of(timer.datamart)
+            automations = program.defined.automations
+            self._looked[timer.datamart] = program, {one.id: one.status != "ACTIVE" for one in automations}
+        _, stands = self._looked[timer.datamart]
+        if timer.scenario not in stands:
+            stands[timer.scenario] = self._is_set_aside(timer.datamart, timer.scenario)
+        return stands[timer.scenario]
+
+    async def _move(self, due: Sequence[TimerKey]) -> None:
+        envelopes = [self._envelope(timer) for timer in due]
+        self._in_flight = {id(envelope): envelope for envelope in envelopes}
+        self._all_settled = trio.Event()
+        await self._hand_over(envelopes)
+        await self._all_settled.wait()
+
+    def _envelope(self, timer: TimerKey) -> Envelope:
+        execution, activity = self._led_in(timer)
+        move = Move(timer.scenario, timer.due_ms, execution, activity)
+        return Envelope(Closed(Source.MOVE, timer.datamart, timer.user_point, (), saves_state=False, move=move))
+
+    def _led_in(self, timer: TimerKey) -> tuple[bytes, bytes | None]:
+        """The passage that a timer is of, and the activity that led into it, where both can still be read."""
+        try:
+            stored = self._store.get(Db.FACTS, fact_key(timer.datamart, timer.user_point, FactKind.SCENARIOS))
+            inside = decode_scenarios(stored).get(timer.scenario)
+            if inside is None or inside.cause is None:
+                return b"", None
+            return inside.execution, self._activity(timer.datamart, inside.cause)
+        except ValueError:  # Damaged: who is to be moved finds out, and says so.
+            return b"", None
+
+    def _activity(self, datamart: int, cause: Cause) -> bytes | None:
+        survivor, _ = follow(self._store.get, datamart, cause.user_point)
+        # It may have been on its way when its user point was absorbed, and lies under the survivor's key then.
+        for point in dict.fromkeys((cause.user_point, survivor)):
+            stored = self._store.get(Db.ACTIVITIES, activity_key(datamart, point, cause.ts_ms, cause.unique_key))
+            if stored is not None:
+                expires_ms = activity_expires_ms(stored)
+                gone = expires_ms is not None and expires_ms <= self._clock.wall_ms()
+                return None if gone else activity_value(stored)
+        return None
+
+    async def _sleep(self) -> None:
+        """Until somebody is due. Nothing can be set between the look at the rows and falling asleep: no await."""
+        deadline = trio.current_time() + DEFINITIONS_S if self._looked else float("inf")
+        with trio.CancelScope(deadline=deadline) as self._nap:
+            try:
+                if self._next_ms is None:
+                    await trio.sleep_forever()
+                else:
+                    await self._clock.sleep_until_ms(self._next_ms)
+            finally:
+                self._nap = None
+
+
+def after(recovered: trio.Event, clock: ScenarioClock) -> Callable[[], Awaitable[None]]:
+    """What runs the clock as soon as recovery is over: what was accepted before that goes first."""
+    return partial(_after, recovered, clock)
+
+
+async def _after(recovered: trio.Event, clock: ScenarioClock) -> None:
+    await recovered.wait()
+    await clock.run()

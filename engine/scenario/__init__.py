@@ -1,0 +1,1 @@
+"""An automation's storyline: compiled, and walked from one wait to the next. Pure."""
