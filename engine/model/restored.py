@@ -32,7 +32,7 @@ def restored(before: bytes, after: bytes, *, doubles: bool) -> bytes:
     if first == b"{" and before[:1] == b"{":
         old, new = decode_fields(before), decode_fields(after)
         fields = restored_fields(old, new, doubles=doubles)
-        is_same = len(fields) == len(old) and all(bytes(old[name]) == bytes(value) for name, value in fields.items())
+        is_same = fields.keys() == old.keys() and all(bytes(old[name]) == bytes(one) for name, one in fields.items())
         return before if is_same else encode_fields(fields)
     if first == b"[" and before[:1] == b"[":
         return _list(before, after, doubles)

@@ -31,6 +31,7 @@ from engine.model.restored import restored
         ('[{"a":1.0,"b":1}]', '[{"a":1,"b":2}]', '[{"a":1.0,"b":2}]'),
         ("12345678901234567890", "12345678901234567000", "12345678901234567000"),
         ("[]", "[]", "[]"),
+        ('{"a":1}', '{"b":1}', '{"b":1}'),
     ],
 )
 def test_the_text_is_the_old_one_where_the_value_is_the_same(before, after, found):
