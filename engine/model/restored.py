@@ -12,7 +12,7 @@ from typing import Any, Final
 
 from msgspec import Raw
 
-from engine.model.wire import Fields, compact, decode, decode_fields, decode_list, decoder, encode, encode_fields
+from engine.model.wire import Fields, decode, decode_fields, decode_list, decoder, encode_fields
 
 _NUMBER: Final = b"-0123456789"
 _any = decoder(Any)
@@ -32,7 +32,7 @@ def restored(before: bytes, after: bytes, *, doubles: bool) -> bytes:
     if first == b"{" and before[:1] == b"{":
         old, new = decode_fields(before), decode_fields(after)
         fields = restored_fields(old, new, doubles=doubles)
-        is_same = len(fields) == len(old) and all(bytes(old[name]) == bytes(value) for name, value in fields.items())
+        is_same = fields.keys() == old.keys() and all(bytes(old[name]) == bytes(one) for name, one in fields.items())
         return before if is_same else encode_fields(fields)
     if first == b"[" and before[:1] == b"[":
         return _list(before, after, doubles)
@@ -120,13 +120,3 @@ def _double(number: int) -> int | float:
         return float(number)
     except OverflowError:
         return number
-
-
-def as_compact(value: object) -> bytes:
-    """Compact JSON of what a program made, as strict about depth and text as about what is sent.
-
-    Raises:
-        CallerError: nested too deeply, or a lone surrogate.
-        TypeError, ValueError: it is no JSON.
-    """
-    return compact(encode(value))

@@ -12,6 +12,7 @@ from engine.definitions.defined import Defined
 from engine.errors import CallerError
 from engine.model.activity import public
 from engine.pipeline import analyzers
+from engine.pipeline.analyzers import taking_over
 from engine.pipeline.stage import Answer, Dead, Drop, Keep, Note, keep
 from tests.pipeline.analyses import EVENTS, ROOT, SITE, Analysis, analyzer, closed_of, defined, failed, ok
 from tests.session.build import NOON
@@ -341,3 +342,4 @@ def test_whatever_it_answers_is_an_activity_or_a_failure(changes):
     assert json.loads(activity.encode())["$unique_key"] == str(analysis.before.unique_key)
     assert activity.identifiers == analysis.before.identifiers
     assert activity.error_analyzer_id in (None, "1")
+    assert taking_over._ceiling(activity) >= taking_over._chars(activity, analysis.before)

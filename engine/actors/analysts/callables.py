@@ -15,8 +15,7 @@ from engine.actors.analysts.child import load, wants_properties
 from engine.definitions.declared.analyzers import Analyzer
 from engine.definitions.defined import Defined
 from engine.errors import CallerError
-from engine.model.restored import as_compact
-from engine.model.wire import decode, decoder
+from engine.model.wire import decode, decoder, encode
 from engine.pipeline.stage import Answer
 
 if TYPE_CHECKING:
@@ -81,6 +80,6 @@ class FastCallable:
             if not isinstance(returned, dict):
                 reason = f"it returned {type(returned).__name__}, and no activity: a drop is {DROP}"
                 return Answer("failed", reason=reason)
-            return Answer("ok", as_compact(returned))
+            return Answer("ok", encode(returned))
         except (Exception, SystemExit) as error:
             return Answer("failed", reason=repr(error))

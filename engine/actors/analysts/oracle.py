@@ -140,7 +140,9 @@ class Analyst:
     def _has_failed(self, reason: str) -> Answer:
         self._failed += 1
         if self._breaker.failed(trio.current_time()):
-            self._report(f"analyzer {self.analyzer.id}", f"paused for {self._pause_s:g} s: {reason}")
+            # What follows may quote an answer or an error, and with it what people sent.
+            kind = re.split(r"[:(]", reason, maxsplit=1)[0]
+            self._report(f"analyzer {self.analyzer.id}", f"paused for {self._pause_s:g} s: {kind}")
         return Answer("failed", reason=reason)
 
     def _paused(self, waited_s: float) -> Answer:

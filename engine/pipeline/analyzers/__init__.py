@@ -18,7 +18,7 @@ from engine.definitions.defined import Defined
 from engine.errors import CallerError
 from engine.model.activity import Activity, public
 from engine.pipeline.analyzers.checked import check_analyzer
-from engine.pipeline.analyzers.taking_over import changes, size_chars, taken_over
+from engine.pipeline.analyzers.taking_over import changes, chars_above, taken_over
 from engine.pipeline.stage import (
     Answer,
     Asking,
@@ -89,8 +89,9 @@ def _analysis(analyzers: Sequence[Analyzer], closed: Closed, before: Activity, c
     assert channel is not None
     counts = Counter({MONITORED: closed.weight})
     notes = context.notes
-    activity, shown = before, public(before.encode())
+    activity, shown = before, b""
     for analyzer in analyzers:
+        shown = shown or public(activity.encode())
         answer = yield Question(analyzer, closed.datamart, channel.id, shown)
         after, failure = _look(analyzer, activity, shown, answer)
         outcome = "failed" if failure else answer.outcome
@@ -102,16 +103,16 @@ def _analysis(analyzers: Sequence[Analyzer], closed: Closed, before: Activity, c
             if strategy == "DROP":
                 return Drop(DROPPED_BY_STRATEGY, _counted(closed, counts))
             if activity.error_analyzer_id is None:
-                activity = activity.replaced(error_analyzer_id=analyzer.id)
-                shown = public(activity.encode())
+                activity, shown = activity.replaced(error_analyzer_id=analyzer.id), b""
             if strategy == "STORE_WITH_ERROR_ID_AND_SKIP_UPCOMING_ANALYZERS":
                 break
         elif outcome == "drop":
             return Drop(DROPPED, _counted(closed, counts))
         elif after is not activity:
-            activity, shown = after, public(after.encode())
-    size, most = size_chars(activity, before), channel.max_activity_chars
-    if size > most and size > size_chars(before, before):
+            activity, shown = after, b""
+    most = channel.max_activity_chars
+    size = chars_above(activity, before, most)
+    if size is not None:
         if notes is not None:
             notes.append(Note("analyzers", "dead", f"{size} characters are more than {most}"))
         return Dead(TOO_LARGE, f"analyzers made it {size} characters long, the limit is {most}")

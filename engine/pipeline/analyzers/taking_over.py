@@ -40,6 +40,15 @@ class _Life(Struct, rename=lambda name: "$" + name):
 
 _life = decoder(_Life)
 
+_ESCAPED = 6
+"""Bytes that one character may take in JSON."""
+
+_REST_CHARS = 1000
+"""No less than what the documented fields take beside events, identifiers, origin and location; ids are 64 at most."""
+
+_IDENTIFIER_CHARS = 100
+"""No less than what an identifier takes beside its own text."""
+
 _DERIVED = ("$unique_key", "$session_duration", "$error_analyzer_id", "$events")
 
 
@@ -61,11 +70,17 @@ def taken_over(activity: Activity, shown: bytes, answered: bytes, *, doubles: bo
     before, after = decode_fields(shown), decode_fields(answered)
     if not bytes(after.get("$events", Raw(b""))).startswith(b"["):
         raise CallerError("an activity has a list of `$events`", code="bad_field", path="$.$events")
+
+    def is_other(name: str) -> bool:
+        return _text(after.get(name)) != _text(before[name])
+
     found = activity.replaced(
-        ttl_minutes=decode(_life, answered).ttl,
+        ttl_minutes=decode(_life, answered).ttl if is_other("$ttl") else activity.ttl_minutes,
         events=_events(activity, before["$events"], after["$events"], doubles),
-        origin=_origin_of(activity, after.get("$origin"), doubles),
-        location=_location_of(activity, after.get("$location"), doubles),
+        origin=_origin_of(activity, after.get("$origin"), doubles) if is_other("$origin") else activity.origin,
+        location=(
+            _location_of(activity, after.get("$location"), doubles) if is_other("$location") else activity.location
+        ),
         extras=_extras(activity, before, after, doubles),
     )
     return found if changes(activity, found) else activity
@@ -87,8 +102,32 @@ def changes(before: Activity, after: Activity) -> list[str]:
     return found if found or list(olds) == list(news) else ["the order of its fields"]
 
 
-def size_chars(activity: Activity, before: Activity) -> int:
-    """The size of an activity as it would be sent, code points (decision 15).
+def chars_above(activity: Activity, before: Activity, most: int) -> int | None:
+    """The size of an activity that analyzers made larger than it may be; None for any other (decision 16).
+
+    Args:
+        activity, before: behind and in front of them.
+        most: code points.
+    """
+    if activity is before or _ceiling(activity) <= most:
+        return None
+    size = _chars(activity, before)
+    return size if size > most and size > _chars(before, before) else None
+
+
+def _ceiling(activity: Activity) -> int:
+    """No less than the size of an activity, found without encoding it: most are far from the limit."""
+    size = _REST_CHARS + sum([len(event.body) + 1 for event in activity.events])
+    size += sum([_ESCAPED * len(name) + len(bytes(value)) + 4 for name, value in activity.extras.items()])
+    for one in activity.identifiers:
+        size += _IDENTIFIER_CHARS + _ESCAPED * (len(one.namespace) + len(one.value) + len(one.email))
+    for text in (activity.origin, _text(activity.location)):
+        size += len(text) if text is not None else 0
+    return size
+
+
+def _chars(activity: Activity, before: Activity) -> int:
+    """Code points of an activity as it would be sent (decision 15).
 
     What the engine derived does not count; an origin does where it is another than before the analyzers.
     """

@@ -12,7 +12,7 @@ from engine.errors import CallerError
 from tests.actors.analysts.asking import QUICK, callable_of, plugin_of, question, told
 from tests.actors.analysts.plugins import FakePlugin, echo, http, listening
 
-REFUSED = http(b"", "500 Internal Server Error")
+REFUSED = http(b"what it was asked", "500 Internal Server Error")
 
 
 def quiet(name, what):

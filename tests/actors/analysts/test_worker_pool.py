@@ -1,6 +1,10 @@
 """Callables in processes of their own: what one does harms its own activity, and nothing is left behind."""
 
 import os
+import subprocess
+import sys
+import time
+from pathlib import Path
 
 import pytest
 import trio
@@ -134,3 +138,36 @@ async def test_at_rest_there_is_none_and_the_next_call_makes_one():
         await pool.pool.rest()
         assert pool.pool.gauges()["workers"] == 0
         assert "pid" in await pool.ask()
+
+
+ORPHANS = """
+import trio
+from tests.actors.analysts.test_worker_pool import Pool
+
+async def main():
+    pool = Pool(timeout_ms=600_000)
+    print((await pool.ask())["pid"], flush=True)
+    await pool.ask(wish="loop")
+
+trio.run(main)
+"""
+
+
+def is_running(pid):
+    """Whether a process is there and no zombie, which whoever inherits it may leave for a while."""
+    try:
+        return "State:\tZ" not in Path(f"/proc/{pid}/status").read_text()
+    except FileNotFoundError:
+        return False
+
+
+@pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="it is looked up in /proc")
+def test_an_endless_loop_ends_when_the_engine_was_killed():
+    with subprocess.Popen([sys.executable, "-c", ORPHANS], stdout=subprocess.PIPE, text=True) as engine:
+        pid = int(engine.stdout.readline())
+        assert is_running(pid)
+        engine.kill()
+    end = time.monotonic() + 20
+    while is_running(pid):  # Nobody tells when another process ends.
+        assert time.monotonic() < end
+        time.sleep(0.05)
