@@ -7,6 +7,7 @@ from uuid import UUID
 
 import trio
 
+from engine.actors.outbox.service import Outbox
 from engine.definitions.declared.automations import (
     AddToSegment,
     Automation,
@@ -152,9 +153,12 @@ class Holding:
 
 @contextmanager
 def holding(*automations, **more):
-    """In the block, engines have these automations in datamart 1."""
+    """In the block, engines have these automations in datamart 1. What they send stays in the outbox."""
     held = Holding(defined(*automations, **more))
-    with mock.patch.object(Definitions, "program_of", lambda self, datamart: held.of(datamart)):
+    with (
+        mock.patch.object(Definitions, "program_of", lambda self, datamart: held.of(datamart)),
+        mock.patch.object(Outbox, "_wake", return_value=None),
+    ):
         yield held
 
 
