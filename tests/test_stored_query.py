@@ -133,6 +133,7 @@ def test_a_bound_on_the_time_reads_no_other_activities(monkeypatch):
     for text, count in (
         ('SELECT @count{} FROM UserActivity WHERE date >= "now-3d"', 4),
         ('SELECT @count{} FROM UserActivity WHERE date < "now-90d" AND date >= "now-95d"', 5),
+        ('SELECT @count{} FROM UserActivity WHERE date <= "now-90d" AND date >= "now-95d"', 6),
         ('SELECT @count{} FROM UserEvent WHERE activity_date > "now-3d" AND name = "a"', 3),
         ("SELECT @count{} FROM UserActivity WHERE date < 5 AND date > 9", 0),
         ("SELECT @count{} FROM UserActivity WHERE date < 0", 0),

@@ -93,3 +93,13 @@ def test_a_fault_is_shown_where_it_is(capsys, data, text, said):
 def test_what_cannot_be_done(capsys, data, tmp_path):
     assert ask(capsys, data, "type IS NULL", "--limit", "0")[0] == 2
     assert ask(capsys, str(tmp_path / "none"), "type IS NULL")[0] == 2
+
+
+def test_a_terminal_shows_how_far_it_is(capsys, data, monkeypatch):
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    monkeypatch.setattr("gateway.commands.query.REDRAW_EVERY_S", 0)
+    code, out, err = ask(capsys, data, "SELECT { ts } FROM UserActivity", "--json")
+    assert code == 0
+    assert len(out.splitlines()) == 60
+    assert "read" in err
+    assert "2023-11-14" in err

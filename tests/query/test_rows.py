@@ -1,4 +1,7 @@
-"""Each row of mediarithmics 7.5 is a case, in both languages, with what it means."""
+"""Each row of mediarithmics 7.5 is a case, in both languages, with what it means.
+
+Long because: the tables are, and they belong together.
+"""
 
 from typing import Any
 
