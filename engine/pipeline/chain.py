@@ -6,7 +6,7 @@ a datamart (`build_program`), and an activity keeps the program it entered the c
 takes effect for the next activity.
 """
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
 from typing import Final, NamedTuple
 
@@ -175,7 +175,7 @@ def build_chain(
     def _expected(verdict: Verdict, envelope: Envelope) -> Verdict:
         if isinstance(verdict, Drop) and envelope.met is not None and verdict.effects:
             # What is dropped attaches nothing: what it still says is about whom it was from.
-            verdict = Drop(verdict.reason, tuple([_own(effect, envelope) for effect in verdict.effects]))
+            verdict = Drop(verdict.reason, _own_effects(verdict.effects, envelope))
         if isinstance(verdict, Keep | Drop) and verdict.effects:
             context_for(envelope).expect(verdict.effects)
             _meet(verdict, envelope)
@@ -190,6 +190,20 @@ def build_chain(
     return (
         ChainStep(create.NAME, make, merge, place),
         *(ChainStep(name, step(name), None, moves.get(name), name in WAITING) for name, _ in BUILDERS),
+    )
+
+
+def _own_effects(effects: Sequence[Effect], envelope: Envelope) -> tuple[Effect, ...]:
+    """The effects of a drop on whom the activity was from; where it says what is known of that user point itself, what
+    it says of the others is not so."""
+    own = envelope.closed.user_point
+    said = {effect.kind for effect in effects if isinstance(effect, KeepFact) and effect.user_point == own}
+    return tuple(
+        [
+            _own(effect, envelope)
+            for effect in effects
+            if not (isinstance(effect, KeepFact) and effect.kind in said and effect.user_point != own)
+        ]
     )
 
 

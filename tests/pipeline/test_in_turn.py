@@ -1,10 +1,11 @@
-"""Two steps in turn are one: the second sees what the first did (engine.pipeline.chain)."""
+"""Two steps in turn are one: the second sees what the first did (engine.pipeline.in_turn)."""
 
 import pytest
 
 from engine.definitions.defined import NOTHING
 from engine.model.fact import FactKind
-from engine.pipeline.chain import BUILDERS, MERGES, build_program, in_turn
+from engine.pipeline.chain import BUILDERS, MERGES, build_program
+from engine.pipeline.in_turn import in_turn
 from engine.pipeline.profiles import EVENT
 from engine.pipeline.stage import CountUp, Dead, Drop, Keep, KeepFact, keep
 from tests.pipeline.people import OTHER, USER, Known, activity, closed, event
@@ -15,10 +16,6 @@ SECOND = CountUp(1, "second")
 
 def first(closed, activity, context):
     return Keep(activity, (FIRST, KeepFact(1, OTHER, FactKind.TOUCHES, None)))
-
-
-def both(one, other):
-    return in_turn(lambda defined: one, lambda defined: other)(NOTHING)
 
 
 def test_the_second_sees_the_effects_of_the_first_and_they_add_up():
@@ -38,7 +35,7 @@ def test_the_second_sees_the_effects_of_the_first_and_they_add_up():
         seen.append((context.now_ms, context.notes is known.notes, context.holds()))
         return Keep(activity, (SECOND,))
 
-    verdict = both(first, second)(closed(), activity(event()), known)
+    verdict = in_turn(first, second)(closed(), activity(event()), known)
     assert seen == [b"new", b"new", b"mine", None, (known.now_ms, True, True)]
     assert verdict.effects[0] == FIRST
     assert verdict.effects[-1] == SECOND
@@ -47,21 +44,21 @@ def test_the_second_sees_the_effects_of_the_first_and_they_add_up():
 
 
 def test_where_one_has_nothing_to_do_the_other_is_all():
-    assert both(keep, keep) is keep
-    assert both(first, keep) is first
-    assert both(keep, first) is first
+    assert in_turn(keep, keep) is keep
+    assert in_turn(first, keep) is first
+    assert in_turn(keep, first) is first
 
 
 @pytest.mark.parametrize("verdict", [Drop("why", (SECOND,)), Dead("why")])
-def test_a_verdict_that_is_not_to_keep_is_that_of_both(verdict):
+def test_a_verdict_that_is_not_to_keep_is_that_of_in_turn(verdict):
     def gives(closed, activity, context):
         return verdict
 
     def never(closed, activity, context):
         raise AssertionError
 
-    assert both(gives, never)(closed(), activity(), Known()) is verdict
-    assert both(first, gives)(closed(), activity(), Known()) is verdict, "a drop keeps its own effects alone"
+    assert in_turn(gives, never)(closed(), activity(), Known()) is verdict
+    assert in_turn(first, gives)(closed(), activity(), Known()) is verdict, "a drop keeps its own effects alone"
 
 
 def test_profiles_are_changed_in_front_of_automations():

@@ -3,12 +3,14 @@
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec import structs
 
 from engine.errors import CallerError
 from engine.model.channel import ChannelSettings
 from engine.model.choices import MAX_CHOICES, MAX_FIELDS_BYTES, choices_as_values
 from engine.model.fact import FactKind
-from engine.pipeline.stage import Drop
+from engine.pipeline.chain import build_chain, build_program
+from engine.pipeline.stage import Drop, Envelope
 from engine.pipeline.user_choices import build, moved
 from tests.pipeline.choosing import choices, choose, history, outcome, processing, step
 from tests.pipeline.people import NOON, OTHER, USER, Known, activity, closed, defined, event, through
@@ -256,14 +258,26 @@ def test_choices_beyond_the_bound_are_counted():
     assert len(known.history) == MAX_CHOICES + 2
 
 
-def test_33_what_is_dropped_keeps_its_choices_to_itself():
+@pytest.mark.parametrize("own", [USER, OTHER])
+def test_33_what_is_dropped_keeps_its_choices_to_itself(own):
     """Whom its identifiers would attach it to is another person until then: their choices are not this one's."""
-    known, others, of = Known(), Known(), step(processing(), processing(id="q"))
-    through(of, others, activity(choose(False, 2), choose(True, 2, _processing_id="q")))
-    known.facts[1, OTHER, FactKind.CHOICES] = others.facts[1, USER, FactKind.CHOICES]
+    known, others = Known(), Known()
+    both = processing(), processing(id="q")
+    through(step(*both), others, activity(choose(False, 2), choose(True, 2, _processing_id="q")))
+    stranger = OTHER if own == USER else USER
+    known.facts[1, stranger, FactKind.CHOICES] = others.facts[1, USER, FactKind.CHOICES]
+    before = dict(known.facts)
     part = activity(choose(False, 3, _processing_id="q"))
-    assert outcome(through(of, known, part, absorbed=OTHER)) == "choice_refused"
-    assert choices(known) == {"q": (False, 3)}
+    program = build_program(defined(processings=both, processings_of={"site:1": ("p", "q")}))
+    envelope = Envelope(structs.replace(closed(), user_point=own), activity=part, program=program)
+    envelope.met = structs.replace(envelope.closed, user_point=USER, absorbed=OTHER)
+    run = build_chain(lambda datamart: "1", lambda envelope: known)[-1].run
+    verdict = run(envelope)
+    assert outcome(verdict) == "choice_refused", "all that is known counts"
+    assert choices(known, own) == {"q": (False, 3)}
+    assert choices(known, stranger) == {"p": (False, 2), "q": (True, 2)}
+    assert known.facts[1, stranger, FactKind.CHOICES] == before[1, stranger, FactKind.CHOICES]
+    assert {point for point, _, _ in known.history} == {own}
 
 
 @pytest.mark.parametrize(

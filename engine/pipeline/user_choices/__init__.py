@@ -64,9 +64,7 @@ def build(defined: Defined) -> Stage:
             reason = _decide(processing, choices, context)
             if reason:
                 counted = CountUp(closed.datamart, f"dropped_by_processing.{processing.id}")
-                # What is dropped merges nobody: its choices go to those of its own user point alone.
-                own = decode_choices(context.read(FactKind.CHOICES))
-                return Drop(reason, (*told.effects, *_kept(closed, told, own), counted))
+                return Drop(reason, (*told.effects, *_kept_apart(closed, told, context), counted))
         return Keep(without_page_views(activity), (*told.effects, *_kept(closed, told, known)))
 
     return user_choices
@@ -102,11 +100,28 @@ def without_page_views(activity: Activity) -> Activity:
 
 def _kept(closed: Closed, told: Told, known: Choices) -> tuple[Effect, ...]:
     """What keeps the choices that were told, beside those that are known."""
+    return (*told.history(known), *_kept_of(closed, told, known, closed.user_point))
+
+
+def _kept_apart(closed: Closed, told: Told, context: Context) -> tuple[Effect, ...]:
+    """The same for an activity that is dropped: it merges nobody, so each user point keeps its own choices.
+
+    Where two are about to be one, the one that the activity is from is either; the chain knows which (decision 25).
+    """
+    if not told.choices:
+        return ()
+    points = (closed.user_point, closed.absorbed) if closed.absorbed else (closed.user_point,)
+    known = [decode_choices(context.read(FactKind.CHOICES, point)) for point in points]
+    kept = [effect for point, its in zip(points, known, strict=True) for effect in _kept_of(closed, told, its, point)]
+    return (*told.history(known[0]), *kept)
+
+
+def _kept_of(closed: Closed, told: Told, known: Choices, user_point: bytes) -> tuple[Effect, ...]:
     choices = combine(known, told.choices)
     if choices == known:
-        return told.history(known)
-    kept = KeepFact(closed.datamart, closed.user_point, FactKind.CHOICES, encode_choices(choices))
-    return (*told.history(known), kept, *_left_out(closed, known, {one.processing: one for one in told.all}, choices))
+        return ()
+    kept = KeepFact(closed.datamart, user_point, FactKind.CHOICES, encode_choices(choices))
+    return (kept, *_left_out(closed, known, {one.processing: one for one in told.all}, choices))
 
 
 def _left_out(closed: Closed, known: Choices, others: Choices, choices: Choices) -> tuple[Effect, ...]:
