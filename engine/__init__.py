@@ -7,6 +7,7 @@ async with open_engine() as engine:
 
 from engine.actors.examine import split_items
 from engine.actors.gather import Gathered
+from engine.actors.plugin_desk import PluginAnalyzer, PluginDesk
 from engine.actors.receipt import Idempotency, ItemError, ItemResult, Original, Receipt
 from engine.applying import apply_to_directory
 from engine.clock import Clock, EventClock, SystemClock
@@ -84,6 +85,8 @@ __all__ = [
     "MemoryStore",
     "Original",
     "Overloaded",
+    "PluginAnalyzer",
+    "PluginDesk",
     "PublicToken",
     "QueryAnswer",
     "QueryError",

@@ -24,6 +24,7 @@ from engine.actors.intake import Intake
 from engine.actors.janitor import sweep
 from engine.actors.outbox.service import Outbox
 from engine.actors.overlapping_stage import OverlappingStageActor
+from engine.actors.plugin_desk import PluginDesk
 from engine.actors.reaper import reap
 from engine.actors.receipt import Receipt
 from engine.actors.recovery import Recovery
@@ -159,6 +160,7 @@ async def _assembled(settings: Settings, clock: Clock, store: Store, pauses: GcP
                     program_of=definitions.program_of,
                     hand_over=router.hand_over,
                     room=router.room_to_close,
+                    is_set_aside=definitions.is_set_aside,
                 )
                 settling.follow(router, intake, scenarios)
                 attaching.follow(intake)
@@ -172,6 +174,7 @@ async def _assembled(settings: Settings, clock: Clock, store: Store, pauses: GcP
                     definitions=definitions,
                     applier=Applier(store, writer, definitions, clock, outbox.definitions_changed),
                     scenarios=scenarios,
+                    plugins=PluginDesk(definitions.defined, store, writer),
                     reader=reader,
                     explainer=Explainer(store, definitions, arrivals, analysts),
                     gauges=Gauges(

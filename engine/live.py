@@ -63,6 +63,15 @@ class Definitions(Struct):
         declared = self.program_of(datamart).defined.destinations
         return next((one for one in declared if one.id == destination), None)
 
+    def defined(self) -> list[Defined]:
+        """What the steps of each datamart are made from."""
+        return [program.defined for program in self.programs.values()]
+
+    def is_set_aside(self, datamart: int, automation: str) -> bool:
+        """Whether an automation is kept and cannot be used: it is not gone, and nobody is to leave it."""
+        aside = self.holding.aside.get(datamart, ())
+        return any(one.kind == "" or (one.kind == "automation" and one.id == automation) for one in aside)
+
     def swap(self, holding: Holding) -> None:
         """From now on this holds."""
         self.holding = holding

@@ -49,6 +49,7 @@ from engine.pipeline.chain import build_program
 from engine.pipeline.stage import Program
 from engine.programs import compiled, salvaged
 from engine.settings import DatamartSettings, Settings
+from engine.store.checks import check
 from engine.store.port import Db, Delete, Operation, Put, Store
 
 PUBLIC_TOKEN_BYTES: Final = 12
@@ -182,22 +183,27 @@ def plan(
     changes: list[Change] = []
     rows: list[Rows] = []
     for one in rows_of:
-        found = changed(one, stored.heads.get(one.id), stored.kept, now_ms)
-        heads[one.id] = found.head
-        changes += found.changes
-        rows.append(found.rows)
+        next_one = changed(one, stored.heads.get(one.id), stored.kept, now_ms)
+        heads[one.id] = next_one.head
+        changes += next_one.changes
+        rows.append(next_one.rows)
     holding, programs, aside, applied = _holding(stored, bases, rows_of, heads, current)
     settled = _settle(stored, settings, holding, is_apply=declared is not None)
     for mart in settled.registry.datamarts():
         if mart.id not in programs:
             programs[mart.id] = build_program(Defined(datamart=mart.id, default_compartment=mart.default_compartment))
     made = tuple(_made(stored, settled, {one.id for one in rows_of}, holding))
-    return Plan(
+    found = Plan(
         Holding(settled.registry, programs, aside, applied, heads),
         tuple(rows),
         settled,
         Difference(tuple(changes), made=made),
     )
+    try:
+        check(found.definition_operations())
+    except ValueError as error:
+        raise BadDefinition([("", f"a definition is too large to be kept: {error}")]) from error
+    return found
 
 
 def _holding(

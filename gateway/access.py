@@ -29,7 +29,7 @@ def require(engine: Engine, headers: Mapping[str, str], *, scope: Scope, datamar
         return access
     if any(engine.authorize(token, scope=other, datamart=datamart) for other in ("collect", "read")):
         raise RequestError(403, "forbidden", f"this token may not {scope}")
-    raise _unauthorized("the token is not known for this datamart")
+    raise _unauthorized(f"the token is not known for {'all datamarts' if datamart is None else 'this datamart'}")
 
 
 def _unauthorized(message: str) -> RequestError:

@@ -3,6 +3,9 @@
 import json
 from contextlib import contextmanager
 from unittest import mock
+from uuid import UUID
+
+import trio
 
 from engine.definitions.declared.automations import (
     AddToSegment,
@@ -20,12 +23,17 @@ from engine.definitions.declared.destinations import Destination
 from engine.definitions.declared.segments import Segment
 from engine.definitions.defined import Defined
 from engine.engine import Definitions
+from engine.model.fact import FactKind
+from engine.model.scenarios import decode_scenarios
+from engine.model.segments import decode_segments
 from engine.pipeline.chain import build_program
-from engine.store.keys import split_timer_key
+from engine.store.keys import fact_key, split_outbox_key, split_timer_key
+from engine.store.layout import decode_outbox
 from engine.store.port import Db
 from tests.contract.harness import rows
-from tests.engines import dump
+from tests.engines import HandClock, check_books, dump, point_of, quiet
 
+START = HandClock().now_ms()
 MINUTE = 60_000
 HOUR = 60 * MINUTE
 DAY = 24 * HOUR
@@ -183,3 +191,54 @@ def told(engine, point, scenario=None):
 def timers(store):
     """The rows of TIMERS, as (due, scenario)."""
     return [(key.due_ms, key.scenario) for key in (split_timer_key(row) for row, _ in rows(store, Db.TIMERS))]
+
+
+CART = automation(
+    wait("w", HOUR, "ask", name="An hour"),
+    if_("ask", in_segment("vip"), "call", "bye"),
+    hook("call", color="red"),
+    end("bye"),
+    id="7",
+    name="Forgotten cart",
+    trigger=has_event("$basket_view"),
+    exits=[("3", has_event("$transaction_confirmed"))],
+)
+
+
+def fact(store, point, kind=FactKind.SCENARIOS):
+    return store.get(Db.FACTS, fact_key(1, UUID(point).bytes, kind))
+
+
+def inside(store, point):
+    return decode_scenarios(fact(store, point))
+
+
+def segments(store, point, now_ms=START):
+    return decode_segments(fact(store, point, FactKind.SEGMENTS), now_ms)
+
+
+def outbox(store):
+    return [(split_outbox_key(key).id, decode_outbox(value)) for key, value in rows(store, Db.OUTBOX)]
+
+
+def scenario_activities(engine, point):
+    found = [json.loads(shown) for shown in reversed(engine.reader.activities(1, point, limit=1000))]
+    return [one for one in found if one["$type"].startswith("USER_SCENARIO")]
+
+
+def counted(engine, prefix):
+    counters = engine.reader.counters()[1]
+    return {name: number for name, number in counters.items() if name.startswith(prefix)}
+
+
+async def gated(engine, store, *items):
+    """Take all of it while nothing is committed, so that all of it is in flight together."""
+    store.gate.clear()
+    receipts = []
+    for one in items:
+        receipts.append(engine.accept([one]))
+        await trio.testing.wait_all_tasks_blocked()
+    store.gate.set()
+    await quiet(engine)
+    check_books(engine)
+    return point_of(receipts[0])

@@ -110,7 +110,7 @@ class _Shown:
 
     def identifiers(self) -> Sequence[Identifier]:
         """As `Context.identifiers`."""
-        return self._facts.identifiers(self.envelope.closed.datamart, self.envelope.closed.user_point)
+        return self._facts.identifiers(self.envelope.view.datamart, self.envelope.view.user_point)
 
     def expect(self, effects: Sequence[Effect]) -> None:
         """As `Context.expect`."""

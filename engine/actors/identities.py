@@ -40,6 +40,10 @@ class Overlay:
         self.points: dict[bytes, UserPointRow] = {}
 
 
+_EMPTY: Final = Overlay()
+"""Of who only asks: never written to."""
+
+
 class Attached(Struct, frozen=True):
     """Who an item is from.
 
@@ -69,6 +73,7 @@ class Identities:
         self._placeholders = placeholders
         self._pending = Overlay()
         self._cache: dict[bytes, bytes] = {}
+        self._firsts: dict[bytes, bytes] = {}  # Only of identifiers that steps find.
 
     def at_hand(self, draft: Overlay, datamart: int, keys: Sequence[bytes]) -> bytes | None:
         """The user point of a visitor whose identifiers are all known and one person's, without a look at the store.
@@ -149,6 +154,8 @@ class Identities:
             identifiers: each once.
             datamart, now_ms, sequence: as for `attach`.
         """
+        if self.at_hand(draft, datamart, [identifier.key() for identifier in identifiers]) == user_point:
+            return Attached(user_point), []  # Nearly always: whoever logs in has done so before.
         resolution = self._gathered(draft, user_point, identifiers, datamart, now_ms)
         if resolution is None:
             return Attached(user_point), []
@@ -163,16 +170,19 @@ class Identities:
         That is the one given, where it does not survive; else the one that an identifier was first linked to, also when
         it was absorbed a moment ago: what is known of it moves only when its merge has come through the chain.
         """
-        draft = Overlay()
-        resolution = self._gathered(draft, user_point, identifiers, datamart, now_ms)
+        keys = [identifier.key() for identifier in identifiers]
+        if self.at_hand(_EMPTY, datamart, keys) == user_point:
+            firsts = [self._first_linked(identifier_key(datamart, key)) for key in keys]
+            return user_point, next((first for first in firsts if first not in (None, user_point)), None) or b""
+        resolution = self._gathered(Overlay(), user_point, identifiers, datamart, now_ms)
         if resolution is None:
             return user_point, b""
         survivor = resolution.user_point
         if survivor != user_point:
             return survivor, user_point
-        for identifier in identifiers:
-            first = self._first_linked(draft, identifier_key(datamart, identifier.key()))
-            if first not in (None, survivor):
+        for key in keys:
+            first = self._first_linked(identifier_key(datamart, key))
+            if first is not None and first != survivor:
                 now = self.survivor(datamart, first)
                 if now == survivor or now in resolution.absorbed:
                     return survivor, first
@@ -229,11 +239,14 @@ class Identities:
             placeholders=self._placeholders,
         )
 
-    def _first_linked(self, draft: Overlay, key: bytes) -> bytes | None:
-        """The user point in an identifier's row, whatever that has become; the cache knows only survivors."""
-        linked = draft.links.get(key) or self._pending.links.get(key)
+    def _first_linked(self, key: bytes) -> bytes | None:
+        """The user point in an identifier's row, whatever that has become. A row is written once, so what is remembered
+        holds; the other cache knows what user points have become.
+        """
+        linked = self._firsts.get(key) or self._pending.links.get(key)
         if linked is None and (data := self._store.get(Db.IDENTIFIERS, key)) is not None:
             linked = decode_identifier(data).user_point
+            self._remember(key, linked, self._firsts)
         return linked
 
     def _known(self, draft: Overlay, datamart: int, identifier: Identifier) -> PointView | None:
@@ -264,12 +277,13 @@ class Identities:
             row = decode_user_point(data) if data is not None else None
         return row
 
-    def _remember(self, key: bytes, point: bytes) -> None:
-        if len(self._cache) >= CACHE_LINKS:
+    def _remember(self, key: bytes, point: bytes, cache: dict[bytes, bytes] | None = None) -> None:
+        cache = self._cache if cache is None else cache
+        if len(cache) >= CACHE_LINKS:
             # The oldest half goes: a dictionary keeps the order of insertion.
-            for old in list(self._cache)[: CACHE_LINKS // 2]:
-                del self._cache[old]
-        self._cache[key] = point
+            for old in list(cache)[: CACHE_LINKS // 2]:
+                del cache[old]
+        cache[key] = point
 
     def _write(
         self, draft: Overlay, datamart: int, resolution: Resolution, sequence: int, now_ms: int

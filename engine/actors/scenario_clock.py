@@ -14,7 +14,7 @@ looked at from the start again. Reading is bounded and inline: a slice is a page
 database (some 50 µs) and, of each that is due, two point reads.
 """
 
-from collections.abc import Awaitable, Callable, Collection, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
 from typing import Final
 
@@ -64,7 +64,7 @@ class ScenarioClock:
         program_of: the steps of a datamart as they are defined now.
         hand_over: sends envelopes into the chain; waits while the chain is full.
         room: awaited before each slice: timers can wait for the chain, senders cannot.
-        set_aside: of a datamart, ids of automations that cannot be used at the moment, but are not gone.
+        is_set_aside: whether an automation of a datamart is kept and cannot be used at the moment: it is not gone.
     """
 
     def __init__(
@@ -75,17 +75,17 @@ class ScenarioClock:
         program_of: Callable[[int], Program],
         hand_over: Callable[[list[Envelope]], Awaitable[None]],
         room: Callable[[], Awaitable[None]],
-        set_aside: Callable[[int], Collection[str]] = lambda datamart: (),
+        is_set_aside: Callable[[int, str], bool] = lambda datamart, scenario: False,
     ) -> None:
         self._store = store
         self._clock = clock
         self._program_of = program_of
         self._hand_over = hand_over
         self._room = room
-        self._set_aside = set_aside
+        self._is_set_aside = is_set_aside
         self._after: bytes | None = None  # All rows up to here stand still, or are in flight.
-        # By datamart, the definitions by which rows up to there were looked at, and what of them stands still.
-        self._looked: dict[int, tuple[Program, frozenset[str]]] = {}
+        # By datamart, the definitions by which rows up to there were looked at, and which automations stand still.
+        self._looked: dict[int, tuple[Program, dict[str, bool]]] = {}
         self._passed_over = 0
         self._in_flight: dict[int, Envelope] = {}
         self._all_settled = trio.Event()
@@ -164,7 +164,7 @@ class ScenarioClock:
 
     def _due(self) -> list[TimerKey]:
         """The next rows that are due, of one page; whether more are, or when, is in `_next_ms`."""
-        if any(self._standing(datamart) != looked for datamart, looked in self._looked.items()):
+        if any(self._program_of(datamart) is not program for datamart, (program, _) in self._looked.items()):
             self._looked.clear()
             self._after, self._passed_over = None, 0
         now_ms = self._clock.now_ms()
@@ -176,10 +176,8 @@ class ScenarioClock:
             self._next_ms = timer.due_ms
             if timer.due_ms > now_ms:
                 return due
-            if timer.datamart not in self._looked:
-                self._looked[timer.datamart] = self._standing(timer.datamart)
             self._after = key
-            if timer.scenario in self._looked[timer.datamart][1]:
+            if self._stands(timer):
                 self._passed_over += 1
             else:
                 due.append(timer)
@@ -187,13 +185,16 @@ class ScenarioClock:
             self._next_ms = None
         return due
 
-    def _standing(self, datamart: int) -> tuple[Program, frozenset[str]]:
-        program = self._program_of(datamart)
-        known = self._looked.get(datamart)
-        if known is not None and known[0] is program:
-            return known
-        paused = (one.id for one in program.defined.automations if one.status != "ACTIVE")
-        return program, frozenset((*paused, *self._set_aside(datamart)))
+    def _stands(self, timer: TimerKey) -> bool:
+        """Whether nobody moves in its automation now: it is not active, or set aside. When it is gone, people leave."""
+        if timer.datamart not in self._looked:
+            program = self._program_of(timer.datamart)
+            automations = program.defined.automations
+            self._looked[timer.datamart] = program, {one.id: one.status != "ACTIVE" for one in automations}
+        _, stands = self._looked[timer.datamart]
+        if timer.scenario not in stands:
+            stands[timer.scenario] = self._is_set_aside(timer.datamart, timer.scenario)
+        return stands[timer.scenario]
 
     async def _move(self, due: Sequence[TimerKey]) -> None:
         envelopes = [self._envelope(timer) for timer in due]

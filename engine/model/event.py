@@ -5,7 +5,7 @@ custom properties come back as they were sent, and is decoded only where a step 
 """
 
 from collections.abc import Callable, Iterable
-from typing import Annotated, Any, Final
+from typing import Annotated, Any, Final, cast
 
 import msgspec
 from msgspec import Meta, Raw, Struct
@@ -124,8 +124,11 @@ def address_reader(others: Iterable[str]) -> Callable[[bytes], tuple[str, str] |
 ABSENT: Final = Raw(b"")
 """What `page_reader` gives for a property that is not there."""
 
+PageValues = tuple[str, str, *tuple[Raw, ...]]
+"""`$url`, `$referrer`, and other properties."""
 
-def page_reader(others: Iterable[str]) -> Callable[[bytes], tuple[str, str, *tuple[Raw, ...]]]:
+
+def page_reader(others: Iterable[str]) -> Callable[[bytes], PageValues]:
     """Makes a function that reads `$url` and `$referrer` among the `$properties` of an event, "" for what is no text,
     and behind them other properties, still encoded: `ABSENT` for what is not there. One pass over the event, and
     nothing is made of whatever else it holds.
@@ -153,9 +156,9 @@ def page_reader(others: Iterable[str]) -> Callable[[bytes], tuple[str, str, *tup
         return read
 
     quick, patient = reader(str), reader(Raw)
-    nothing = ("", "", *(ABSENT for _ in names))
+    nothing = cast("PageValues", ("", "", *(ABSENT for _ in names)))
 
-    def read(body: bytes) -> tuple[str, str, *tuple[Raw, ...]]:
+    def read(body: bytes) -> PageValues:
         try:
             return quick(body)
         except (msgspec.DecodeError, UnicodeDecodeError):

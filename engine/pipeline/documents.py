@@ -7,7 +7,7 @@ one by a line in `_OF_FACTS`; a step that is about to change something says how 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Final
 
-from engine.model import scenarios, segments
+from engine.model import choices, profiles, scenarios, segments
 from engine.model.activity import Activity
 from engine.model.fact import FactKind
 from engine.model.identifiers import Identifier, IdentifierKind
@@ -21,6 +21,8 @@ Person = Callable[[str], Sequence[Values]]
 _values = decoder(dict[str, Any])
 
 _OF_FACTS: Final[Mapping[str, tuple[FactKind, Callable[[bytes | None, int], Sequence[Values]]]]] = {
+    "profiles": (FactKind.PROFILES, lambda stored, now_ms: profiles.profiles_as_values(stored)),
+    "choices": (FactKind.CHOICES, lambda stored, now_ms: choices.choices_as_values(stored)),
     "segments": (
         FactKind.SEGMENTS,
         lambda stored, now_ms: segments.shown(segments.decode_segments(stored, now_ms)),

@@ -347,13 +347,8 @@ def made_too_large(before: Activity, after: Activity, max_chars: int) -> Dead | 
     # Characters are no more than bytes, and to count these costs nothing.
     if _most_bytes(after) <= max_chars:
         return None
-    root: Fields = dict(after.extras)
-    if after.location is not None:
-        root["$location"] = after.location
-    events = measure_events([measure_event(event.body) for event in after.events if event.name != PAGE_VIEW])
-    derived = max(0, _derived(after) - _derived(before))
-    total = measure_root(root) + events + derived
-    if total <= max_chars:
+    total = _chars(after) + max(0, _derived(after) - _derived(before))
+    if total <= max_chars or total <= _chars(before):
         return None
     return Dead("activity_too_large", f"{total} characters, the limit is {max_chars}")
 
@@ -364,6 +359,15 @@ def _most_bytes(activity: Activity) -> int:
     extras = sum([6 * len(name) + len(bytes(value)) + 4 for name, value in activity.extras.items()])
     location = 0 if activity.location is None else len(bytes(activity.location)) + 16
     return 64 + events + extras + location + _derived(activity, count=len)
+
+
+def _chars(activity: Activity) -> int:
+    """Characters of what counts of an activity, without what is derived."""
+    root: Fields = dict(activity.extras)
+    if activity.location is not None:
+        root["$location"] = activity.location
+    events = [measure_event(event.body) for event in activity.events if event.name != PAGE_VIEW]
+    return measure_root(root) + measure_events(events)
 
 
 def _derived(activity: Activity, count: Callable[[bytes], int] = chars) -> int:

@@ -7,7 +7,7 @@ from engine.query.ast import Compare, Exists, Expression, Group, Object, Score, 
 from engine.query.document import Document, Values
 from engine.query.reach import Reach, reach_of
 from engine.query.schema import Field, NotFound, Schema
-from engine.query.values import Get, Test, comparison_test, getter, number_of, scalars
+from engine.query.values import Get, Test, comparison_test, getter, is_present, number_of, scalars
 
 Scorer = Callable[[Values, Document], float]
 """The score of something on an object."""
@@ -89,20 +89,11 @@ class Compiler:
     def _existence(self, node: Exists, here: str) -> Test:
         wanted = node.exists
         try:
-            reach = reach_of(self._schema.link(here, node.field))
-        except NotFound:
             get = self.get(node.field, here)
-
-            def has_value(values: Values, document: Document) -> bool:
-                found = get(values, document)
-                return (found is not None and found != []) is wanted
-
-            return has_value
-
-        def has_objects(values: Values, document: Document) -> bool:
-            return any(True for _ in reach.objects(values, document)) is wanted
-
-        return has_objects
+        except NotFound:
+            reach = reach_of(self._schema.link(here, node.field))
+            return lambda values, document: any(True for _ in reach.objects(values, document)) is wanted
+        return lambda values, document: is_present(get(values, document)) is wanted
 
     def get(self, name: str, here: str) -> Get:
         """How a field is found."""

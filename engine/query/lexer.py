@@ -42,6 +42,7 @@ class Token(Struct, frozen=True, gc=False):
 
 # A part of a name is a word, or anything in back quotes: `$properties.color`, `$properties.`product-id``.
 _PART = r"(?:[A-Za-z_$][A-Za-z0-9_$]*|`[^`\n]+`)"
+_DOTTED: Final = re.compile(rf"{_PART}(?:\.{_PART})*")
 _TOKEN: Final = re.compile(
     rf"""
     (?P<space>[ \t\r\n\f]+|\#[^\n]*)
@@ -98,7 +99,7 @@ def _token(match: "re.Match[str]", at: Place, path: str) -> Token:
     if match.lastgroup == "name":
         if len(text) > MAX_NAME_CHARS:
             raise QueryError(f"a name of more than {MAX_NAME_CHARS} characters", row=at.row, col=at.col, path=path)
-        return Token(Sort.NAME, text, at, quoted="`" in text)
+        return Token(Sort.NAME, name_of(parts_of(text)), at, quoted="`" in text)
     if match.lastgroup == "number":
         if len(text) > MAX_NUMBER_CHARS:
             raise QueryError("a number of too many digits", row=at.row, col=at.col, path=path)
@@ -137,9 +138,11 @@ def _what_is_wrong(text: str, offset: int) -> str:
 
 
 def parts_of(name: str) -> tuple[str, ...]:
-    """The parts of a dotted name, back quotes taken off."""
+    """The parts of a dotted name, back quotes taken off; one that is "" where it is no name."""
     if "`" not in name:
-        return tuple(name.split("."))
+        return tuple(name.split(".")) if "\n" not in name else ("",)
+    if not _DOTTED.fullmatch(name):
+        return ("",)
     return tuple(part[1:-1] if part.startswith("`") else part for part in re.findall(_PART, name))
 
 

@@ -50,12 +50,12 @@ def _selections(selections: Sequence[Selection]) -> str:
 
 def _selection(selection: Selection) -> str:
     inner = [_selections(selection.selections)] if selection.selections else []
-    return " ".join([_name(selection.name), *(_directive(one) for one in selection.directives), *inner])
+    return " ".join([name_of(parts_of(selection.name)), *(_directive(one) for one in selection.directives), *inner])
 
 
 def _directive(directive: Directive) -> str:
-    arguments = ", ".join(f"{_name(one.name)}: {_value(one.value)}" for one in directive.arguments)
-    return f"@{_name(directive.name)}" + (f"({arguments})" if arguments else "")
+    arguments = ", ".join(f"{one.name}: {_value(one.value)}" for one in directive.arguments)
+    return f"@{directive.name}" + (f"({arguments})" if arguments else "")
 
 
 def _top(expression: Expression) -> str:
@@ -111,4 +111,4 @@ def _name(name: str) -> str:
     """A name; in back quotes where it would be read as a keyword."""
     if name.upper() in _KEYWORDS:
         return f"`{name}`"
-    return name_of(parts_of(name)) if "`" in name else name
+    return name_of(parts_of(name))

@@ -111,7 +111,7 @@ class Pattern:
             if len(self._masks) >= MAX_EDGES:
                 self._masks.clear()
                 self._classes.clear()
-            fits = (any(one.has(letter) for letter in letters) for one in self._sets)
+            fits = (one.has(letters) for one in self._sets)
             self._masks[kind] = sum(1 << at for at, fit in enumerate(fits) if fit)
         if len(self._classes) >= MAX_EDGES:
             self._classes.clear()

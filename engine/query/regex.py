@@ -27,9 +27,9 @@ class Chars:
         self.ranges = ranges
         self.negated = negated
 
-    def has(self, char: str) -> bool:
-        """Whether a character is in the set."""
-        return any(low <= char <= high for low, high in self.ranges) != self.negated
+    def has(self, forms: "list[str]") -> bool:
+        """Whether a character is in the set, of which these are the forms: itself, and where case is ignored, both."""
+        return any(low <= form <= high for low, high in self.ranges for form in forms) != self.negated
 
 
 class Empty:

@@ -142,7 +142,7 @@ class Schema:
         Raises:
             NotFound: none.
         """
-        *before, last = parts_of(name)
+        *before, last = _parts(name)
         links: list[Link] = []
         here = type_name
         for part in before:
@@ -166,7 +166,7 @@ class Schema:
         """
         links: list[Link] = []
         here = type_name
-        for part in parts_of(name):
+        for part in _parts(name):
             links.append(self._link(here, part))
             here = links[-1].to
         return tuple(links)
@@ -203,6 +203,13 @@ class Schema:
 
 ANYTHING: Final = "Anything"
 """The type of objects of which nothing is known: all their fields are custom."""
+
+
+def _parts(name: str) -> tuple[str, ...]:
+    parts = parts_of(name)
+    if not all(parts):
+        raise NotFound(f"`{name[:60]}` is no name of a field")
+    return parts
 
 
 def _near(name: str, known: Iterable[str]) -> str:

@@ -36,7 +36,7 @@ def getter(field: Field) -> Get:
     def first_present(values: Values, document: Document) -> Any:  # noqa: ANN401 - any JSON value
         for get in getters:
             found = get(values, document)
-            if found is not None:
+            if is_present(found):
                 return found
         return None
 
@@ -69,6 +69,11 @@ def at_path(value: Any, path: Path) -> Any:  # noqa: ANN401 - any JSON value
         else:
             return None
     return value
+
+
+def is_present(value: Any) -> bool:  # noqa: ANN401 - any JSON value
+    """Whether there is a value: a list is one where one of its elements is."""
+    return any(is_present(one) for one in value) if value.__class__ is list else value is not None
 
 
 def scalars(value: Any) -> Iterator[Any]:  # noqa: ANN401 - any JSON value

@@ -7,7 +7,7 @@ import quart
 from quart_trio import QuartTrio
 from werkzeug.exceptions import HTTPException
 
-from gateway.api import definitions, metrics, timelines, user_points
+from gateway.api import definitions, metrics, plugins, timelines, user_points
 from gateway.api.mount import mount, response
 from gateway.collect.collect import Collect
 from gateway.collect.cors import Cors
@@ -45,6 +45,7 @@ def api_app(collect: Collect) -> "ASGIFramework":
         *timelines.routes(engine, settings),
         *user_points.routes(engine),
         *definitions.routes(engine),
+        *plugins.routes(engine, settings),
         *metrics.routes(collect),
     )
     mount(app, Plane(collect, (*own, *collect_routes(collect)), Cors(engine.site_hosts, settings.collect.cors_origins)))

@@ -27,7 +27,7 @@ REDRAW_EVERY_S: Final = 0.2
 
 
 def query(
-    text: Annotated[str, Parameter(help="The query, or - to read it from stdin.")],
+    text: Annotated[str, Parameter(allow_leading_hyphen=True, help="The query, or - to read it from stdin.")],
     /,
     *,
     data: Data,

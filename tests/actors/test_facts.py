@@ -2,6 +2,7 @@
 
 from engine.actors.facts import Facts
 from engine.model.fact import FactKind
+from engine.model.identifiers import agent
 from engine.pipeline.stage import Drop, Effect, Envelope, KeepFact
 from engine.session.closed import Closed, Source
 from engine.store.keys import fact_key
@@ -166,3 +167,26 @@ def test_of_many_ahead_each_sees_the_one_before():
     assert [seen for _, seen in made] == [None, *(b"%d" % number for number in range(499))]
     chain.facts.settled([one for one, _ in made])
     assert len(chain.facts) == 0
+
+
+def test_who_attaches_is_shown_as_the_survivor_until_that_has_changed():
+    chain = Chain()
+    met = [(point(2), point(1))]
+    chain.facts.meeting = lambda datamart, user_point, identifiers, now_ms: met[-1]
+    made = envelope(1)
+    context = chain.facts.context(made)
+    chain.keep(b"two", 2)
+    made.met = context.meet(made.closed, [agent("b")])
+    assert (made.view.user_point, made.view.absorbed) == (point(2), point(1))
+    assert context.read(APPS) == b"two", "what is read without a name is the survivor's"
+    assert made.closed.user_point == point(1)
+    assert context.holds()
+    context.meet(made.closed, [agent("b")])
+    met.append((point(1), b""))
+    assert not context.holds()
+    assert context.holds(), "what was not asked again is not looked at again"
+
+
+def test_nobody_meets_anybody_where_nobody_says_who_is_who():
+    made = envelope(1)
+    assert Chain().facts.context(made).meet(made.closed, [agent("b")]) is made.closed

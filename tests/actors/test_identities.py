@@ -217,3 +217,70 @@ def test_memory_changes_no_answer(requests):
     assert here.identities._pending.links == here.identities._pending.points == {}
     for one in NAMES:
         assert here.point(one) == plain.point(one)
+
+
+def attach_to(here, point, *identifiers, commit=True):
+    """A rule has found more identifiers of a person."""
+    here.sequence += 1
+    draft = Overlay()
+    attached, operations = here.identities.attach_to(
+        draft, point, identifiers, datamart=1, now_ms=NOW, sequence=here.sequence
+    )
+    here.identities.keep(draft)
+    here.waiting.append((draft, operations))
+    if commit:
+        here.commit()
+    return attached
+
+
+def test_further_identifiers_link_to_the_person_and_merge_with_another(here):
+    one, other = here.take(agent("a")), here.take(account("1", "me"))
+    assert attach_to(here, one, email_hash("e")).absorbed == ()
+    assert here.point(email_hash("e")) == one
+    attached = attach_to(here, one, account("1", "me"), agent("b"))
+    assert (attached.user_point, attached.absorbed) == (one, (other,))
+    assert {here.point(found) for found in (agent("a"), agent("b"), account("1", "me"))} == {one}
+    assert dict(attached.counts) == {"user_points_merged": 1}
+    assert attach_to(here, other, agent("c")).user_point == one, "of an alias, they are the survivor's"
+
+
+def test_who_was_first_survives_also_where_the_activity_is_the_others(here):
+    first, second = here.take(account("1", "me")), here.take(agent("a"))
+    meeting = here.identities.meeting(1, second, [account("1", "me")], NOW)
+    assert meeting == (first, second)
+    attach_to(here, second, account("1", "me"), commit=False)
+    assert here.identities.meeting(1, second, [account("1", "me")], NOW) == meeting, (
+        "it is the same while it is on its way"
+    )
+    here.commit()
+    assert here.identities.meeting(1, second, [account("1", "me")], NOW) == meeting
+
+
+@pytest.mark.parametrize("commit", [True, False])
+def test_the_one_that_was_absorbed_is_told_for_as_long_as_somebody_asks(here, commit):
+    first, second = here.take(agent("a")), here.take(account("1", "me"))
+    assert here.identities.meeting(1, first, [account("1", "me")], NOW) == (first, second)
+    attach_to(here, first, account("1", "me"), commit=commit)
+    assert here.identities.meeting(1, first, [account("1", "me")], NOW) == (first, second)
+    assert here.identities.meeting(1, first, [agent("new")], NOW) == (first, b"")
+
+
+def test_to_ask_who_would_meet_changes_nothing_and_a_point_that_is_gone_meets_nobody(here):
+    point = here.take(agent("a"))
+    before = here.store.page("identifiers"), here.store.page("user_points")
+    assert here.identities.meeting(1, point, [account("1", "new"), email_hash("e")], NOW) == (point, b"")
+    assert here.identities.meeting(1, bytes(16), [agent("a")], NOW) == (bytes(16), b"")
+    assert attach_to(here, bytes(16), agent("b")).absorbed == ()
+    assert (here.store.page("identifiers"), here.store.page("user_points")) == before
+
+
+def test_limits_and_placeholders_keep_further_identifiers_off_the_person():
+    here = Here(limits=HyperPointLimits(max_accounts=1))
+    point = here.take(account("1", "me"))
+    other = here.take(account("1", "you"))
+    attached = attach_to(here, point, account("1", "you"), account("1", "they"), agent("null"))
+    assert (attached.user_point, attached.absorbed) == (point, ())
+    assert dict(attached.counts)["identifiers_placeholder"] == 1
+    assert here.point(account("1", "you")) == other
+    assert here.point(account("1", "they")) is None
+    assert here.identities.meeting(1, point, [account("1", "you")], NOW) == (point, b"")

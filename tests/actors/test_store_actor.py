@@ -321,3 +321,74 @@ async def test_who_relied_on_what_holds_is_stored_as_it_is():
         context.expect(envelope.effects)
     await through(store, envelopes[:1], envelopes[1:])
     assert store.get(Db.FACTS, FACT) == b"b"
+
+
+async def test_who_waits_on_the_way_through_the_steps_again_holds_up_nobody_but_its_own_person():
+    store = MemoryStore()
+    store.commit([append(1, 2, 3, 4, 5)])
+    facts, gate, order = Facts(store), trio.Event(), []
+
+    async def again(envelope):
+        await gate.wait()
+        envelope.activity = made(envelope.closed).activity
+        order.append(envelope.closed.sequences[0])
+
+    envelopes = [
+        spoiled(made(closed(1)), Unwritable),
+        made(closed(2)),  # It relied on the first.
+        made(closed(3)),
+        made(closed(4, user_point=point(2))),
+        made(closed(5, user_point=point(3), absorbed=point(1))),  # A merge with that person.
+    ]
+    for envelope, effect in zip(envelopes, (KEPT, None, None, None, None), strict=True):
+        context = facts.context(envelope)
+        context.read(FactKind.APPS)
+        if effect:
+            envelope.effects = (effect,)
+            context.expect(envelope.effects)
+    chain = Chain(store, again)
+    chain.send.send_nowait(envelopes)
+    chain.send.close()
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(chain.writer.run)
+        nursery.start_soon(chain.actor.run)
+        await until(lambda: len(chain.settled) == 2)
+        assert [one.closed.sequences[0] for one in chain.settled] == [1, 4]
+        gate.set()
+        await until(lambda: len(chain.settled) == 5)
+        chain.writer.close()
+    assert [one.closed.sequences[0] for one in chain.settled[2:]] == [2, 3, 5]
+    assert sorted(order) == [2, 3]
+    assert store.page(Db.JOURNAL) == []
+
+
+async def test_cut_short_on_the_way_through_the_steps_it_goes_again_when_the_actor_is_started_anew():
+    store = MemoryStore()
+    store.commit([append(1, 2)])
+    facts, calls = Facts(store), []
+
+    async def again(envelope):
+        calls.append(envelope.closed.sequences[0])
+        if len(calls) == 1:
+            await trio.sleep_forever()
+        envelope.activity = made(envelope.closed).activity
+
+    envelopes = [spoiled(made(closed(1)), Unwritable), made(closed(2))]
+    for envelope, effects in zip(envelopes, ((KEPT,), ()), strict=True):
+        context = facts.context(envelope)
+        context.read(FactKind.APPS)
+        envelope.effects = effects
+        context.expect(effects)
+    chain = Chain(store, again)
+    chain.send.send_nowait(envelopes)
+    chain.send.close()
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(chain.writer.run)
+        async with trio.open_nursery() as first:
+            first.start_soon(chain.actor.run)
+            await until(lambda: len(chain.settled) == 1 and calls)
+            first.cancel_scope.cancel()
+        await chain.actor.run()
+        chain.writer.close()
+    assert calls == [2, 2]
+    assert [one.closed.sequences[0] for one in chain.settled] == [1, 2]

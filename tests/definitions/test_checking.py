@@ -116,9 +116,12 @@ def test_tokens_and_tracker_keys_are_one_of_their_own_over_all_datamarts():
     other = small(CHANNEL + f"token = 'b'\ntracker_key = '{key.upper()}'", token="a")["datamart"][0] | {"id": 2}
     source["datamart"].append(other)
     assert found(read_declared(source)) == {
-        "datamart[1].token": "datamart[0].channel[0].token is the same: each needs one of its own",
-        "datamart[1].channel[0].token": "datamart[0].compartment[0].token is the same: each needs one of its own",
-        "datamart[1].channel[0].tracker_key": "datamart[0].channel[0].tracker_key is the same: each needs one of its own",
+        f"datamart[1].{place}": f"datamart[0].{other} is the same: each needs one of its own"
+        for place, other in [
+            ("token", "channel[0].token"),
+            ("channel[0].token", "compartment[0].token"),
+            ("channel[0].tracker_key", "channel[0].tracker_key"),
+        ]
     }
 
 

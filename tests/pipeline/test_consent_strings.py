@@ -95,11 +95,12 @@ def test_9_2_a_bad_string_makes_no_choice_and_is_counted(string, way):
     assert known.told() == [("consent string", "failed")]
 
 
-def test_9_2_a_value_beside_the_string_counts_for_the_processing_it_names():
+@pytest.mark.parametrize(("value", "string", "others"), [(False, BITFIELD, True), (True, NOTHING, False)])
+def test_9_2_a_value_beside_the_string_counts_for_the_processing_it_names(value, string, others):
     known = Known()
-    told = choose(False, 5, _processing_id="p", _euconsent_v2_tcstring=BITFIELD)
+    told = choose(value, 5, _processing_id="p", _euconsent_v2_tcstring=string)
     through(step(CONSENT, INTEREST, of=()), known, activity(told))
-    assert choices(known) == {"p": (False, 5), "i": (True, 5)}
+    assert choices(known) == {"p": (value, 5), "i": (others, 5)}
 
 
 def test_9_2_a_processing_named_without_a_value_is_all_the_string_is_asked_about():

@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from engine.errors import CallerError
 from engine.model.channel import ChannelSettings
-from engine.model.choices import MAX_FIELDS_BYTES, choices_as_values
+from engine.model.choices import MAX_CHOICES, MAX_FIELDS_BYTES, choices_as_values
 from engine.model.fact import FactKind
 from engine.pipeline.stage import Drop
 from engine.pipeline.user_choices import build, moved
@@ -244,6 +244,16 @@ def test_a_merge_moves_choices_the_newest_of_each():
     assert choices(known) == {"p": (False, 2), "q": (True, 1)}
     assert known.facts[1, OTHER, FactKind.CHOICES] is None
     assert moved(closed(absorbed=OTHER), known) == ()
+
+
+def test_choices_beyond_the_bound_are_counted():
+    known = Known()
+    many = [processing("LEGAL_OBLIGATION", f"p{number}") for number in range(MAX_CHOICES + 2)]
+    of = step(*many, of=())
+    through(of, known, activity(*(choose(True, at, _processing_id=one.id) for at, one in enumerate(many[:-1]))))
+    through(of, known, activity(choose(True, 9999, _processing_id=many[-1].id), key=2))
+    assert known.counts == {"choices_left_out": 2}
+    assert len(known.history) == MAX_CHOICES + 2
 
 
 def test_33_what_is_dropped_keeps_its_choices_to_itself():

@@ -110,7 +110,9 @@ class HttpClient:
         try:
             plain = await trio.open_tcp_stream(self._host, self._port)
         except OSError as error:
-            raise Unreachable(f"no connection to {self._host}:{self._port}: {_words(error)}") from None
+            raise Unreachable(
+                f"no connection to {self._host}:{self._port}: {_words(error.__cause__ or error)}"
+            ) from None
         if not self._secure:
             return _Connection(plain)
         if self._tls is None:

@@ -21,20 +21,27 @@ class NamedQuery(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
 
 class Goal(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """A goal. Without a query it is one that pixels reach.
+    """A goal: what a query finds in an activity, or what pixels say was reached. Each conversion is counted."""
 
-    Attributes:
-        status: only an ACTIVE one counts.
-        value, currency: of a conversion that names no value.
-        post_click_window_ms, post_view_window_ms: how old the last touch may be (7.4); 0 attributes to none.
-    """
-
-    id: Id
-    name: Name = ""
-    technical_name: Name = ""
-    query: QueryText = ""
-    status: Literal["ACTIVE", "PAUSED"] = "ACTIVE"
-    value: float | None = field(default=None, name="default_goal_value")
-    currency: Name = field(default="EUR", name="goal_value_currency")
-    post_click_window_ms: WindowMs = 30 * DAY_MS
-    post_view_window_ms: WindowMs = 0
+    id: Annotated[Id, Meta(description="`$goal_id` of its conversions.")]
+    name: Annotated[Name, Meta(description="For people.")] = ""
+    technical_name: Annotated[
+        Name, Meta(description="`$goal_technical_name` of its conversions; pixels may name it by this alone.")
+    ] = ""
+    query: Annotated[
+        QueryText,
+        Meta(description="OTQL, a table of JSON_OTQL or `@name`; empty: reached only by `$conversion` events sent."),
+    ] = ""
+    status: Annotated[Literal["ACTIVE", "PAUSED"], Meta(description="Only an ACTIVE one counts.")] = "ACTIVE"
+    value: Annotated[float | None, Meta(description="Of a conversion that names no value.")] = field(
+        default=None, name="default_goal_value"
+    )
+    currency: Annotated[Name, Meta(description="Of its values; for people.")] = field(
+        default="EUR", name="goal_value_currency"
+    )
+    post_click_window_ms: Annotated[
+        WindowMs, Meta(description="How old the click may be that a conversion is attributed to; 0: to none.")
+    ] = 30 * DAY_MS
+    post_view_window_ms: Annotated[
+        WindowMs, Meta(description="The same for a view, where no click is within its own window.")
+    ] = 0

@@ -19,20 +19,27 @@ TcfPurpose = Annotated[int, Meta(ge=1, le=24)]
 
 
 class Processing(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """A processing.
+    """A processing. A channel is subject to those that its `processings` name: all must allow an activity (9.3)."""
 
-    Attributes:
-        token: what unauthenticated senders call it; `technical_name` is for APIs.
-        tcf_vendor, tcf_purposes: where given, a TCF string says what the person chose: whether there is consent for
-            the vendor and for all of these purposes or, on the basis of LEGITIMATE_INTEREST, no objection to them. Only
-            for these two bases; the ids are those of the framework's own lists.
-    """
-
-    id: Id
-    name: Name = ""
-    purpose: Name = ""
-    legal_basis: LegalBasis = "CONSENT"
-    technical_name: Name = ""
-    token: Name = ""
-    tcf_vendor: TcfVendor | None = None
-    tcf_purposes: tuple[TcfPurpose, ...] = ()
+    id: Annotated[Id, Meta(description="What channels and `$processing_id` call it.")]
+    name: Annotated[Name, Meta(description="For people.")] = ""
+    purpose: Annotated[Name, Meta(description="For people: what the data is used for.")] = ""
+    legal_basis: Annotated[
+        LegalBasis,
+        Meta(
+            description="CONSENT: a person must have accepted. LEGITIMATE_INTEREST and PUBLIC_INTEREST…: must not have "
+            "refused. Others: choices play no part."
+        ),
+    ] = "CONSENT"
+    technical_name: Annotated[Name, Meta(description="What APIs may call it instead of its id.")] = ""
+    token: Annotated[Name, Meta(description="What pages call it: `$processing_token`.")] = ""
+    tcf_vendor: Annotated[
+        TcfVendor | None,
+        Meta(
+            description="Id in the vendor list of IAB Europe's TCF: consent strings say what a person chose, for CONSENT "
+            "and LEGITIMATE_INTEREST."
+        ),
+    ] = None
+    tcf_purposes: Annotated[
+        tuple[TcfPurpose, ...], Meta(max_length=24, description="Purposes of TCF, all of which the string must allow.")
+    ] = ()

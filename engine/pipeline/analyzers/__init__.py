@@ -48,6 +48,8 @@ DROPPED_BY_STRATEGY: Final = "analyzer_failed"
 
 TOO_LARGE: Final = "activity_too_large"
 
+_COUNTED: Final = {"ok": "ok", "drop": "dropped", "failed": "failed"}
+
 
 def build(defined: Defined) -> Stage:
     """The step of a datamart.
@@ -92,7 +94,7 @@ def _analysis(analyzers: Sequence[Analyzer], closed: Closed, before: Activity, c
         answer = yield Question(analyzer, closed.datamart, channel.id, shown)
         after, failure = _look(analyzer, activity, shown, answer)
         outcome = "failed" if failure else answer.outcome
-        counts[f"analyzer_{outcome}.{analyzer.id}"] += 1
+        counts[f"analyzer_{_COUNTED[outcome]}.{analyzer.id}"] += 1
         if notes is not None:
             notes.append(_note(analyzer, answer, failure, changes(activity, after)))
         if failure:

@@ -44,8 +44,8 @@ def _check_url(url: str, path: str) -> None:
         raise _bad(f"{url!r} is no address: {error}", path) from None
     if not is_good or not url.isascii() or not url.isprintable() or " " in url:
         raise _bad(f"{url!r} is no address such as http://localhost:8080", path)
-    if parts.query or parts.fragment:
-        raise _bad("a base address has no query and no fragment", path)
+    if parts.query or parts.fragment or "@" in parts.netloc:
+        raise _bad("a base address has no query, no fragment and no password", path)
 
 
 def _bad(message: str, path: str) -> CallerError:

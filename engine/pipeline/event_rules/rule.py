@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Final, Protocol
 from msgspec import Raw, structs
 
 from engine.model.activity import Activity
-from engine.model.event import ABSENT, PAGE_VIEW, Event, page_reader
+from engine.model.event import ABSENT, PAGE_VIEW, Event, PageValues, page_reader
 from engine.model.wire import NULL, Fields, decode_fields, encode, encode_fields, text_of
 from engine.pipeline.event_rules.address import Address, address_of
 from engine.pipeline.stage import Note
@@ -84,7 +84,7 @@ class Seen:
         self.made: Sequence[Seen] = ()
         self.matched = False
         self._names = names
-        self._values: tuple[str, str, *tuple[Raw, ...]] | None = None
+        self._values: PageValues | None = None
         self._address: Address | bool | None = False  # False: nobody has asked yet.
 
     @property

@@ -85,10 +85,12 @@ def moved(closed: Closed, context: Context) -> tuple[Effect, ...]:
     gone = context.read(FactKind.CHOICES, closed.absorbed)
     if gone is None:
         return ()
-    both = combine(decode_choices(context.read(FactKind.CHOICES)), decode_choices(gone))
+    known, others = decode_choices(context.read(FactKind.CHOICES)), decode_choices(gone)
+    both = combine(known, others)
     return (
         KeepFact(closed.datamart, closed.user_point, FactKind.CHOICES, encode_choices(both)),
         KeepFact(closed.datamart, closed.absorbed, FactKind.CHOICES, None),
+        *_left_out(closed, known, others, both),
     )
 
 
@@ -104,7 +106,13 @@ def _kept(closed: Closed, told: Told, known: Choices) -> tuple[Effect, ...]:
     if choices == known:
         return told.history(known)
     kept = KeepFact(closed.datamart, closed.user_point, FactKind.CHOICES, encode_choices(choices))
-    return (*told.history(known), kept)
+    return (*told.history(known), kept, *_left_out(closed, known, {one.processing: one for one in told.all}, choices))
+
+
+def _left_out(closed: Closed, known: Choices, others: Choices, choices: Choices) -> tuple[Effect, ...]:
+    """Counts those beyond `MAX_CHOICES`, of which only the history tells from now on."""
+    lost = len(known.keys() | others.keys()) - len(choices)
+    return (CountUp(closed.datamart, "choices_left_out", lost),) if lost else ()
 
 
 def _known(closed: Closed, context: Context) -> Choices:

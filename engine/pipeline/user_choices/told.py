@@ -10,6 +10,9 @@ A choice is of `$choice_ts`, else of its event's time, and never later than that
 make a choice that nothing undoes. What cannot be read makes no choice, and is counted: `choices_refused.<reason>`, one
 of `unknown_processing`, `no_value`, `bad_tcf_string`. The event stays. Counted are also a `$choice_ts` that is no time
 (`choices_bad_time`) and fields that are too large to be kept with the choice (`choices_fields_left_out`).
+
+What was sent to be stored as it is (`processing_pipeline=false`, decision 42) goes past this step: its events choose
+nothing, and say so where they are stored.
 """
 
 from collections.abc import Iterable, Sequence

@@ -1,0 +1,130 @@
+"""All analyzers as one: each has its own line, limit and breaker; a dead one keeps nobody else waiting."""
+
+import pytest
+import trio
+from msgspec import structs
+
+from engine.actors.analysts.breaker import CLOSED, OPEN
+from engine.actors.analysts.callables import check_callables
+from engine.actors.analysts.oracle import REST_S, open_analysts
+from engine.definitions.defined import Defined
+from engine.errors import CallerError
+from tests.actors.analysts.asking import QUICK, callable_of, plugin_of, question, told
+from tests.actors.analysts.plugins import FakePlugin, echo, http, listening
+
+REFUSED = http(b"", "500 Internal Server Error")
+
+
+def quiet(name, what):
+    """Told when a breaker opens."""
+
+
+class TestFast:
+    async def test_it_is_answered_at_once(self):
+        async with open_analysts(QUICK, quiet) as analysts:
+            analyzer = callable_of("renaming", fast=True)
+            answer = analysts.at_once(question(analyzer))
+            assert told(answer)["$events"][0]["$event_name"] == "hello"
+            assert analysts.gauges() == {"analyzer_1_7_calls": 1, "analyzer_1_7_failures": 0}
+
+    @pytest.mark.parametrize(
+        ("name", "reason"),
+        [
+            ("raising", "ValueError('poison')"),
+            ("leaving", "SystemExit(3)"),
+            ("forgetful", "it returned NoneType, and no activity: a drop is {'status': 'drop'}"),
+            ("nowhere", "has no function nowhere"),
+        ],
+    )
+    async def test_what_goes_wrong_is_a_failure(self, name, reason):
+        async with open_analysts(QUICK, quiet) as analysts:
+            answer = analysts.at_once(question(callable_of(name, fast=True)))
+            assert answer.outcome == "failed"
+            assert reason in answer.reason
+
+    async def test_drop(self):
+        async with open_analysts(QUICK, quiet) as analysts:
+            assert analysts.at_once(question(callable_of("dropping", fast=True))).outcome == "drop"
+
+    def test_what_cannot_be_imported_is_found_when_it_is_applied(self):
+        check_callables(Defined(datamart=1, analyzers=(callable_of("nowhere"), callable_of("alone", fast=True))))
+        with pytest.raises(CallerError) as error:
+            check_callables(Defined(datamart=1, analyzers=(callable_of("alone"), callable_of("nowhere", fast=True))))
+        assert (error.value.code, error.value.path) == ("bad_definition", "analyzers[1].callable")
+
+
+class TestLines:
+    async def test_no_more_calls_are_open_than_allowed_and_the_line_can_be_seen(self):
+        gate = trio.Event()
+
+        async def later(asked):
+            await gate.wait()
+            return echo(asked)
+
+        async with listening(FakePlugin(later)) as fake, open_analysts(QUICK, quiet) as analysts:
+            asked = question(plugin_of(fake.url, max_calls=3))
+            async with trio.open_nursery() as nursery:
+                for _ in range(10):
+                    nursery.start_soon(analysts.ask, asked)
+                with trio.fail_after(5):
+                    while fake.open_now < 3:
+                        await trio.lowlevel.checkpoint()
+                gauges = analysts.gauges()
+                assert (gauges["analyzer_1_7_open_calls"], gauges["analyzer_1_7_open_calls_max"]) == (3, 3)
+                assert gauges["analyzer_1_7_waiting"] == 7
+                gate.set()
+            assert (fake.most_open, len(fake.asked)) == (3, 10)
+
+    async def test_the_breaker_opens_is_told_and_finds_out(self, monkeypatch):
+        fake, told_of = FakePlugin(lambda asked: REFUSED), []
+        settings = structs.replace(QUICK, breaker_pause_s=0.1)
+        async with listening(fake), open_analysts(settings, lambda *what: told_of.append(what)) as analysts:
+            asked = question(plugin_of(fake.url))
+            for _ in range(3):
+                assert analysts.at_once(asked) is None
+                assert (await analysts.ask(asked)).outcome == "failed"
+            assert analysts.gauges()["analyzer_1_7_breaker"] == OPEN
+            assert told_of == [("analyzer 7", "paused for 0.1 s: HTTP 500")]
+            paused = analysts.at_once(asked)
+            assert paused.reason == "it is paused, as it failed too often in a row"
+            assert len(fake.asked) == 3, "nobody is asked meanwhile"
+            await trio.sleep(0.15)
+            fake.answer = echo
+            assert analysts.at_once(asked) is None
+            assert (await analysts.ask(asked)).outcome == "ok"
+            assert analysts.gauges()["analyzer_1_7_breaker"] == CLOSED
+
+    async def test_those_in_the_line_of_a_dead_one_fail_when_its_breaker_opens(self):
+        fake = FakePlugin(lambda asked: REFUSED)
+        async with listening(fake), open_analysts(QUICK, quiet) as analysts:
+            asked = question(plugin_of(fake.url, max_calls=1))
+            async with trio.open_nursery() as nursery:
+                for _ in range(50):
+                    nursery.start_soon(analysts.ask, asked)
+            assert len(fake.asked) == 3
+
+    async def test_another_definition_is_another_analyst_and_calls_of_the_old_one_end(self):
+        async with listening(FakePlugin()) as fake, open_analysts(QUICK, quiet) as analysts:
+            old, new = plugin_of(fake.url), plugin_of(fake.url, name="renamed")
+            await analysts.ask(question(old))
+            await analysts.ask(question(structs.replace(old)))
+            assert analysts.gauges()["analyzer_1_7_calls"] == 2, "an equal one is the same one"
+            await analysts.ask(question(new))
+            assert analysts.gauges()["analyzer_1_7_calls"] == 1
+            assert len(analysts._leaving) == 1
+
+
+async def test_who_is_not_asked_for_long_rests(autojump_clock):
+    async with open_analysts(QUICK, quiet) as analysts:
+        asked = question(plugin_of("http://plugin"))
+        analyst = analysts._analyst(asked)
+        rested = []
+
+        async def rest():
+            rested.append(trio.current_time())
+
+        analyst._caller.rest = rest
+        begin = trio.current_time()
+        await trio.sleep(REST_S + 70)
+        assert rested
+        assert rested[0] - begin >= REST_S
