@@ -354,3 +354,23 @@ async def test_a_fault_of_ours_in_one_call_ends_no_other(autojump_clock):
         ((number, _, attempts),) = world.waiting()
         assert (number, attempts) == (1, 1)
         assert world.called("a") == [1, 2]
+
+
+async def test_one_that_is_committed_while_later_ones_are_read_is_not_passed_over(autojump_clock):
+    world = World(destination("a", max_calls=1), slice_rows=2)
+    for number in range(2, 6):
+        world.send("a", number, due=-10 + number)
+    read = world._read
+
+    async def slowly(**how):
+        found = await read(**how)
+        await trio.sleep(1)
+        return found
+
+    world._read = slowly
+    async with world.running():
+        await trio.sleep(2.5)
+        assert world.called("a") == [2, 3]
+        told(world, "a", 1, due=-500)
+        await trio.sleep(30)
+        assert world.called("a") == [2, 3, 1, 4, 5], "what was read meanwhile is read again, behind it"
