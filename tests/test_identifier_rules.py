@@ -8,17 +8,13 @@ from uuid import UUID
 
 import pytest
 import trio
-from hypothesis import given
-from hypothesis import strategies as st
-from msgspec import structs
 
-from engine import MemoryStore, Settings
+from engine import MemoryStore
 from engine.errors import Broken
-from engine.model.fact import FactKind
 from engine.pipeline import chain
-from engine.pipeline.stage import Drop, Keep, KeepFact
-from engine.settings import ChannelDeclaration, DatamartSettings
+from engine.pipeline.stage import Drop, Keep
 from engine.store import reads
+from engine.store.keys import split_activity_key
 from engine.store.port import Db
 from tests.contract.harness import rows
 from tests.engines import (
@@ -27,8 +23,6 @@ from tests.engines import (
     HandClock,
     MortalStore,
     check_books,
-    dump,
-    engine_on,
     later,
     letters,
     open_now,
@@ -39,35 +33,13 @@ from tests.engines import (
     take,
     taken,
 )
+from tests.logins import START, engine_of, install, install_noting, seen, visit
 from tests.pipeline.rules import defined, identify, url_match
-
-SITES = tuple(ChannelDeclaration(id=id) for id in "12")
-SETTINGS = structs.replace(Settings(), datamarts=(DatamartSettings(id=1, channels=SITES),))
-RULES = defined(identify("login", hash_function="NO_HASH"), url_match("a.b/login/:name", "in", login=":name"))
-START = HandClock().now_ms()
 
 
 @pytest.fixture(autouse=True)
 def rules(monkeypatch):
-    monkeypatch.setattr(chain, "NOTHING", RULES)
-
-
-def seen(number, at=None, login=None, **properties):
-    """An event, at so many ms after the start, that may tell a login."""
-    said = {"n": number} | ({} if login is None else {"login": login}) | properties
-    return {"$event_name": "seen", "$ts": START + (number if at is None else at), "$properties": said}
-
-
-def visit(*events, user="a", account=None, status="CLOSED_SESSION", **fields):
-    """An activity of an agent, of an account, or of both."""
-    who = {} if user is None else {"$user_agent_id": user}
-    who |= {} if account is None else {"$user_account_id": account}
-    base = {"$type": "SITE_VISIT", "$session_status": status, "$site_id": "1", "$ts": events[0]["$ts"]}
-    return dump(base | who | {f"${name}": value for name, value in fields.items()} | {"$events": list(events)})
-
-
-def engine_of(store, clock=None, settings=SETTINGS):
-    return engine_on(store, clock, settings)
+    install(monkeypatch)
 
 
 async def whose(engine, **who):
@@ -113,6 +85,8 @@ async def test_the_timelines_of_two_known_people_are_one_afterwards(first):
         assert kept(engine, one) == [[1], [2], [3], [4]]
         assert kept(engine, other) == kept(engine, one), "an alias reads as its survivor"
         assert statistics(engine)["user_points"] == 1
+        places = {split_activity_key(key)[1] for key, value in rows(store, Db.ACTIVITIES) if b'"login"' in value}
+        assert places == {UUID(one).bytes}, "the activity that told it is stored as the survivor's"
     async with engine_of(store.reopen()) as engine:
         await quiet(engine)
         assert kept(engine, one) == [[1], [2], [3], [4]]
@@ -209,33 +183,9 @@ async def test_a_login_in_an_event_that_another_rule_made_counts_next_time_rules
         assert reads.counter_totals(store, 1)["event_rules_matched.USER_IDENTIFIER_INSERTION"] == 1
 
 
-def note_of(closed, activity, context):
-    """A step that keeps who was seen, as of all it knows: the numbers of the events of a person."""
-    known = set(context.read(FactKind.CHOICES) or b"")
-    if closed.absorbed:
-        known |= set(context.read(FactKind.CHOICES, closed.absorbed) or b"")
-    known |= {json.loads(event.body)["$properties"].get("n", 99) & 255 for event in activity.events}
-    effect = KeepFact(closed.datamart, closed.user_point, FactKind.CHOICES, bytes(sorted(known)))
-    if any(b'"drop"' in event.body for event in activity.events):
-        return Drop("no_consent", (effect,))
-    return Keep(activity, (effect,))
-
-
-def moved(closed, context):
-    gone = context.read(FactKind.CHOICES, closed.absorbed)
-    if gone is None:
-        return ()
-    both = bytes(sorted({*gone, *(context.read(FactKind.CHOICES) or b"")}))
-    return (
-        KeepFact(closed.datamart, closed.user_point, FactKind.CHOICES, both),
-        KeepFact(closed.datamart, closed.absorbed, FactKind.CHOICES, None),
-    )
-
-
 @pytest.fixture
 def noting(monkeypatch):
-    monkeypatch.setattr(chain, "BUILDERS", (*chain.BUILDERS, ("noting", lambda defined: note_of)))
-    monkeypatch.setattr(chain, "MERGES", (*chain.MERGES, moved))
+    install_noting(monkeypatch)
 
 
 def known_of(store):
@@ -346,6 +296,24 @@ async def test_sequences_rise_while_requests_come_in_between(noting):
         assert rows(store, Db.JOURNAL) == []
 
 
+async def test_no_request_gets_between_a_merge_and_its_place_in_line():
+    """One request in each pass of the loop, while merges are found one after the other."""
+    async with engine_of(MemoryStore()) as engine:
+        people = range(30)
+        await take(engine, *[visit(seen(one), user=None, account=f"me{one}") for one in people])
+        receipts = []
+        for one in people:
+            receipts.append(engine.accept([visit(seen(100 + one, login=f"me{one}"), user=f"a{one}")]))
+            for turn in range(20):
+                engine.accept([visit(seen(200 + turn), user="other", status="IN_SESSION")])
+                await trio.lowlevel.checkpoint()
+        for receipt in receipts:
+            await receipt.durable()
+        await quiet(engine)
+        check_books(engine)
+        assert statistics(engine)["user_points"] == len(people) + 1
+
+
 async def test_a_merge_that_a_stop_comes_between_is_found_by_the_next_start():
     store, clock = MemoryStore(), HandClock()
     async with engine_of(store, clock) as engine:
@@ -383,90 +351,3 @@ async def test_a_merge_found_while_the_journal_is_still_read_is_not_missed():
         assert open_now(engine, account) == [[1, 2]]
         assert stored(engine, account) == [[3]]
         check_books(engine)
-
-
-async def lives(script, *, die_after=None, unheard=False, in_flight=False):
-    """Do a script in as many lives as it takes; gives what is stored in the end.
-
-    Args:
-        script: user, account, login, status and time of each visit.
-        die_after, unheard: the commits before the process dies, and whether the next is on disk all the same.
-        in_flight: whether to go on while what came before is on its way.
-    """
-    store, clock = MortalStore(), HandClock()
-    if die_after is not None:
-        store.die_after(die_after, unheard=unheard)
-    done = 0
-    while True:
-        with suppress(Broken):
-            async with engine_of(store, clock) as engine:
-                await engine.wait_recovered()
-                for number, (user, account, login, status, at) in enumerate(script[done:], done):
-                    event = seen(number, at, login) | {"$event_id": str(number)}
-                    await engine.accept([visit(event, user=user, account=account, status=status)]).durable()
-                    done += 1
-                    if not in_flight:
-                        await quiet(engine)
-                await quiet(engine)
-                await engine.close_sessions()
-                await quiet(engine)
-                check_books(engine)
-                links = len(rows(store, Db.IDENTIFIERS))
-                merged = sorted(value for _, value in rows(store, Db.ACTIVITIES))
-                assert rows(store, Db.JOURNAL) == [], "every merge has come through"
-                return store.commits, (merged, rows(store, Db.FACTS), links, statistics(engine)["user_points"])
-        store = store.reopen()
-
-
-SCRIPT = [
-    ("a", None, None, "IN_SESSION", 1),
-    (None, "me", None, "CLOSED_SESSION", 2),
-    (None, "me", None, "IN_SESSION", 3),
-    ("a", None, "me", "CLOSED_SESSION", 4),
-    ("b", None, None, "IN_SESSION", 5),
-    ("a", None, None, "IN_SESSION", 6),
-    ("b", None, "me", "LIVE", 7),
-]
-
-
-@pytest.mark.slow
-async def test_a_crash_at_any_commit_is_no_crash(noting):
-    commits, expected = await lives(SCRIPT)
-    assert expected[3] == 1
-    for die_after in range(commits + 1):
-        for unheard in (False, True):
-            assert (await lives(SCRIPT, die_after=die_after, unheard=unheard))[1] == expected
-
-
-@pytest.mark.slow
-async def test_a_crash_while_all_is_in_flight_leaves_each_event_once_and_one_person(noting):
-    commits, _ = await lives(SCRIPT, in_flight=True)
-    for die_after in range(commits + 1):
-        for unheard in (False, True):
-            _, (activities, facts, _, persons) = await lives(
-                SCRIPT, die_after=die_after, unheard=unheard, in_flight=True
-            )
-            numbers = sorted(one["$properties"]["n"] for value in activities for one in events_of(value))
-            assert (numbers, persons) == (list(range(len(SCRIPT))), 1)
-            assert [sorted(value) for _, value in facts] == [list(range(len(SCRIPT)))]
-
-
-def events_of(value):
-    return json.loads(value[value.index(b'{"$ts"') :])["$events"]
-
-
-STEPS = st.tuples(
-    st.sampled_from(["a", "b", "c"]),
-    st.sampled_from([None, None, None, "me"]),
-    st.sampled_from([None, None, "me", "you"]),
-    st.sampled_from(["CLOSED_SESSION", "CLOSED_SESSION", "IN_SESSION", "LIVE"]),
-    st.integers(0, 9),
-)
-
-
-@pytest.mark.slow
-@given(st.lists(STEPS, min_size=1, max_size=7), st.integers(0, 14), st.booleans())
-async def test_no_crash_loses_or_doubles_an_event(script, die_after, unheard):
-    _, (activities, _, _, _) = await lives(script, die_after=die_after, unheard=unheard, in_flight=True)
-    numbers = sorted(one["$properties"]["n"] for value in activities for one in events_of(value))
-    assert numbers == list(range(len(script)))

@@ -134,3 +134,11 @@ def test_a_state_never_becomes_an_activity():
     with pytest.raises(ValueError, match="state"):
         create.run(Envelope(Closed(Source.STATE, 1, USER, (1,))))
     assert not issubclass(ValueError, CallerError)
+
+
+def test_who_the_person_is_too_is_forgotten_when_an_activity_is_made_again():
+    envelope = session("a")
+    envelope.met = structs.replace(envelope.closed, user_point=bytes(16))
+    assert envelope.view.user_point == bytes(16)
+    build_chain(lambda datamart: "1")[0].run(envelope)
+    assert envelope.view is envelope.closed
