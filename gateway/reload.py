@@ -7,9 +7,10 @@ import trio
 from engine import Difference, Engine, SojournError, log
 
 
-async def watch_reload(engine: Engine) -> None:
-    """Apply the file at each SIGHUP until cancelled."""
+async def watch_reload(engine: Engine, *, task_status: "trio.TaskStatus[None]") -> None:
+    """Apply the file at each SIGHUP until cancelled. Started once it is heard: before, it would end the process."""
     with trio.open_signal_receiver(signal.SIGHUP) as signals:
+        task_status.started()
         async for _ in signals:
             try:
                 found = await engine.apply_file()

@@ -90,7 +90,7 @@ async def run(settings: Settings, ready: Ready) -> int:
                     await planes.start(_serve_collect, listener, at, stopping, grace_s, finished[0])
                     await planes.start(_serve_api, api_app(collect), api_at.config(grace_s), stopping, finished[1])
                     _tune_gc()
-                    planes.start_soon(watch_reload, engine, name="reload")
+                    await planes.start(watch_reload, engine, name="reload")
                     ready(engine, at.url, api_at.url)
                     await stopping.wait()
                     end.within(drain_s + 2 * MARGIN_S, EXIT_CUT)

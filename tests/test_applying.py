@@ -105,12 +105,14 @@ async def test_a_new_channel_takes_events_at_once_and_a_removed_one_none():
         (token, tracker_key) = found.made
         assert (token.kind, token.id, token.field) == ("channel", "site:9", "token")
         assert engine.public_token(token.value).channel.key == "site:9"
+        assert engine.authorize(token.value, scope="collect", datamart=1)
         assert engine.channel_by_tracker_key(tracker_key.value).key == "site:9"
         assert engine.site_hosts() == {"nine.example"}
         assert (await take(engine, visit(2, site="9"))).results[0].status == "accepted"
         await engine.apply(small(channel=[{"id": "1"}]))
         assert (await take(engine, visit(3, site="9"))).results[0].error.code == "unknown_channel"
         assert engine.public_token(token.value) is None
+        assert engine.authorize(token.value, scope="collect", datamart=1) is None
         await engine.apply(small(channel=[{"id": "1"}, {"id": "9"}]))
         assert engine.public_token(token.value).channel.key == "site:9"  # It comes back as it was.
 
