@@ -232,7 +232,7 @@ async def test_a_caller_that_goes_away_leaves_the_next_one_right():
         store.gate.clear()
         with trio.move_on_after(0.05):
             await engine.apply(goals("g"))
-        with pytest.raises(Unavailable):
+        with pytest.raises(Unavailable), trio.fail_after(5):
             await engine.apply(goals("h"))
         assert defined(engine).goals == ()
         store.gate.set()
