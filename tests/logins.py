@@ -5,8 +5,9 @@ import json
 from msgspec import structs
 
 from engine import Settings
+from engine.live import Definitions
 from engine.model.fact import FactKind
-from engine.pipeline import chain
+from engine.pipeline import chain, user_choices
 from engine.pipeline.stage import Drop, Keep, KeepFact
 from engine.settings import ChannelDeclaration, DatamartSettings
 from tests.engines import HandClock, dump, engine_on
@@ -59,12 +60,19 @@ def moved(closed, context):
     )
 
 
-def install(monkeypatch):
+def install(monkeypatch, rules=RULES):
     """The rules, in every engine that is opened from now on."""
-    monkeypatch.setattr(chain, "NOTHING", RULES)
+    made = []
+
+    def program_of(self, datamart):
+        if not made:
+            made.append(chain.build_program(rules))
+        return made[0]
+
+    monkeypatch.setattr(Definitions, "program_of", program_of)
 
 
 def install_noting(monkeypatch):
-    """The step that keeps what it is shown, behind all others."""
+    """The step that keeps what it is shown, behind all others, in the place of choices."""
     monkeypatch.setattr(chain, "BUILDERS", (*chain.BUILDERS, ("noting", lambda defined: note_of)))
-    monkeypatch.setattr(chain, "MERGES", (*chain.MERGES, moved))
+    monkeypatch.setattr(chain, "MERGES", (*(merge for merge in chain.MERGES if merge is not user_choices.moved), moved))

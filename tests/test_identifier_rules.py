@@ -175,7 +175,7 @@ async def test_limits_against_hyper_points_hold_for_rules_too():
 
 
 async def test_a_login_in_an_event_that_another_rule_made_counts_next_time_rules_run_in_that_order(monkeypatch):
-    monkeypatch.setattr(chain, "NOTHING", defined(url_match("a.b/login/:n", "in", login=":n"), identify("login")))
+    install(monkeypatch, defined(url_match("a.b/login/:n", "in", login=":n"), identify("login")))
     store = MemoryStore()
     async with engine_of(store) as engine:
         page = {"$event_name": "$page_view", "$ts": START, "$properties": {"$url": "https://a.b/login/me", "n": 1}}

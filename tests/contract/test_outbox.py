@@ -43,5 +43,5 @@ def test_a_destination_that_no_definition_can_have_has_a_common_label(store):
     [Put(Db.OUTBOX, b"short", b""), Put(Db.OUTBOX, row(1).key, b"no row"), Delete(Db.OUTBOX, b"short")],
 )
 def test_what_is_no_row_is_refused_before_it_joins_a_batch(store, wrong):
-    with pytest.raises(ValueError, match="Put|Delete"):
+    with pytest.raises(ValueError, match=r"Put|Delete"):
         store.check([wrong])

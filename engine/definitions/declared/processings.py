@@ -36,8 +36,8 @@ class Processing(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     tcf_vendor: Annotated[
         TcfVendor | None,
         Meta(
-            description="Id in the vendor list of IAB Europe's TCF: consent strings say what a person chose, for CONSENT "
-            "and LEGITIMATE_INTEREST."
+            description="Id in the vendor list of IAB Europe's TCF: consent strings say what a person chose, for CONSENT"
+            " and LEGITIMATE_INTEREST."
         ),
     ] = None
     tcf_purposes: Annotated[
