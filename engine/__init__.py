@@ -6,7 +6,7 @@ async with open_engine() as engine:
 """
 
 from engine.actors.examine import split_items
-from engine.actors.gather import Gathered
+from engine.actors.gather import Gathered, Listening
 from engine.actors.receipt import Idempotency, ItemError, ItemResult, Original, Receipt
 from engine.clock import Clock, EventClock, SystemClock
 from engine.definitions.access import Access, parse_authorization
@@ -61,6 +61,7 @@ __all__ = [
     "IdempotencyConflict",
     "ItemError",
     "ItemResult",
+    "Listening",
     "MemoryStore",
     "Original",
     "Overloaded",

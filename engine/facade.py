@@ -6,7 +6,7 @@ from uuid import UUID
 import trio
 from msgspec import Struct
 
-from engine.actors.gather import Gathered, Gatherer
+from engine.actors.gather import Gathered, Gatherer, Listening
 from engine.actors.intake import Intake
 from engine.actors.receipt import Idempotency, Original, Receipt
 from engine.actors.recovery import Recovery
@@ -143,6 +143,14 @@ class Engine:
             Closing: the engine stops.
         """
         return self._gatherer.add(item, datamart=datamart, step=step)
+
+    def accept_for(self, listening: Listening, item: bytes, datamart: int, step: str = "API") -> None:
+        """`accept_soon` for who listens by itself: one object less a request.
+
+        Raises:
+            Closing: the engine stops.
+        """
+        self._gatherer.add_for(listening, item, datamart, step)
 
     def reject(
         self, payload: bytes, *, reason: str, stage: str, datamart: int = 1, event_id: str | None = None

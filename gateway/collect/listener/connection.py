@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Final
 
 import trio
 
+from gateway.collect.listener.line import Place, ShortPlace
 from gateway.collect.listener.parser import Phase, RequestParser
 from gateway.collect.listener.received import Received
 from gateway.collect.listener.render import CONTINUE, rendered
@@ -37,18 +38,6 @@ MAX_UNWRITTEN_BYTES: Final = 64 * 1024
 answered. A thousand such connections, as many as an address may have, take a quarter of the budget of all."""
 
 NEVER_S: Final = float("inf")
-
-
-class _Place:
-    """One place in the line of answers."""
-
-    __slots__ = ("data", "is_http_1_0", "keep_alive", "method")
-
-    def __init__(self, method: str, keep_alive: bool, is_http_1_0: bool, data: bytes | None = None) -> None:
-        self.method = method
-        self.keep_alive = keep_alive
-        self.is_http_1_0 = is_http_1_0
-        self.data = data
 
 
 class Timeout(Enum):
@@ -96,7 +85,7 @@ class Connection:
         self._proxies: Proxies | None = shared.proxies if shared.proxies.trusts(peer) else None
         self._parser = RequestParser(shared.limits, shared.budget, shared.known_heads)
         self._later: list[Received] = []  # Read, and not answered yet: the line was full.
-        self._line: deque[_Place] = deque()
+        self._line: deque[Place] = deque()
         self._transport: Transport
         self._ends = False  # Nothing more is read: the last answer has `connection: close`.
         self._is_draining = False
@@ -179,9 +168,27 @@ class Connection:
             self._transport.wake()
         return True
 
+    def _take_short(self, data: bytes) -> bool:
+        """Have a request taken whose head says all that must be known of it; False: nothing has happened."""
+        known = self._shared.known_heads.find(data)
+        if known is None or known.short is None or self._parser.phase is not Phase.IDLE:
+            return False
+        # Whose address counts, is in the head of a proxy's request; who ends, says so with the last answer.
+        if self._proxies is not None or self._is_draining or self._transport.unwritten_bytes:
+            return False
+        place = ShortPlace(self._told, known.short)
+        self._line.append(place)
+        self.deadline_s = NEVER_S
+        if not known.short.take(data[known.size_bytes :], place):
+            self._line.pop()
+            return False
+        return True
+
     def _take(self, data: bytes) -> None:
         if self._ends or not data:
             return  # Read away: see LINGER_S.
+        if not self._line and self._take_short(data):
+            return
         parser = self._parser
         phase = parser.phase
         parser.feed(data)
@@ -222,7 +229,7 @@ class Connection:
         elif parser.wants_continue:
             parser.wants_continue = False
             self._set_deadline()
-            self._line.append(_Place("", True, False, CONTINUE))
+            self._line.append(Place("", True, False, CONTINUE))
             self._write()
 
     def _answer(self, received: Received) -> None:
@@ -241,7 +248,7 @@ class Connection:
             secure=secure,
         )
         keep_alive = received.keep_alive and not self._is_draining
-        place = _Place(received.method, keep_alive, received.is_http_1_0)
+        place = Place(received.method, keep_alive, received.is_http_1_0)
         self._line.append(place)
         self._ends = not keep_alive
         if not self._transport.unwritten_bytes:
@@ -261,7 +268,7 @@ class Connection:
         method, target, headers = self._parser.head
         path, _, query = target.partition("?")
         request = Request(method=method, path=path, raw_query=query, headers=headers, client=self._peer)
-        place = _Place(method, False, False)
+        place = Place(method, False, False)
         self._line.append(place)
         self._ends = True
         self._fill(place, self._shared.plane.refuse(request, error))
@@ -269,16 +276,18 @@ class Connection:
 
     # Answers out -----------------------------------------------------------------------------------------------------
 
-    def _durable(self, place: _Place, waiting: Waiting, error: Exception | None) -> None:
+    def _durable(self, place: Place, waiting: Waiting, error: Exception | None) -> None:
         """A commit is through, or has failed; called by the writer."""
-        self._fill(place, waiting.finish(error))
+        self._told(place, waiting.finish(error))
+
+    def _told(self, place: Place, reply: Reply) -> None:
+        self._fill(place, reply)
         self._write()
 
-    async def _work(self, place: _Place, work: Awaitable[Reply]) -> None:
-        self._fill(place, await work)
-        self._write()
+    async def _work(self, place: Place, work: Awaitable[Reply]) -> None:
+        self._told(place, await work)
 
-    def _fill(self, place: _Place, reply: Reply) -> None:
+    def _fill(self, place: Place, reply: Reply) -> None:
         if self._is_draining and self._line and place is self._line[-1]:
             place.keep_alive = False
             self._ends = True
