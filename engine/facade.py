@@ -1,6 +1,7 @@
 """The running engine as a program sees it: take items in, read activities back, ask how it is."""
 
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager
 from uuid import UUID
 
 import trio
@@ -143,6 +144,11 @@ class Engine:
             Closing: the engine stops.
         """
         return self._gatherer.add(item, datamart=datamart, step=step)
+
+    def gathering(self) -> AbstractContextManager[None]:
+        """A block, without any await, at whose end is taken what `accept_soon` was given within it: for who knows when
+        a pass ends. It costs less than to wait for it."""
+        return self._gatherer
 
     def accept_for(self, listening: Listening, item: bytes, datamart: int, step: str = "API") -> None:
         """`accept_soon` for who listens by itself: one object less a request.

@@ -111,6 +111,14 @@ class Gatherer:
         self._lots: dict[tuple[int, str], _Lot] = {}
         self._work = trio.lowlevel.ParkingLot()
         self._is_running = False
+        self._is_held = False
+
+    def __enter__(self) -> None:
+        """What is added until the end of the block, which must not await, is taken there: no task has to be woken."""
+        self._is_held = True
+
+    def __exit__(self, *_: object) -> None:
+        self.flush()
 
     def add(self, item: bytes, *, datamart: int, step: str) -> Gathered:
         """Take an item at the end of this pass.
@@ -131,7 +139,7 @@ class Gatherer:
         if not self._is_running:
             raise Closing("the engine is stopping")
         lots = self._lots
-        if not lots:
+        if not lots and not self._is_held:
             self._work.unpark()
         lot = lots.get((datamart, step))
         if lot is None:
@@ -143,6 +151,7 @@ class Gatherer:
 
     def flush(self) -> None:
         """Take now what has been added: what comes behind it shall not overtake it."""
+        self._is_held = False
         if self._lots:
             lots, self._lots = self._lots, {}
             for (datamart, step), lot in lots.items():

@@ -5,6 +5,7 @@ words.
 """
 
 from collections.abc import Awaitable, Callable, Sequence
+from contextlib import AbstractContextManager
 
 from msgspec import Struct
 
@@ -68,6 +69,10 @@ class Plane:
         self._requests = collect.counters.requests
         self._max_body_bytes = collect.settings.collect.max_body_bytes
         self._may_explain = collect.settings.collect.explain
+
+    def gathering(self) -> AbstractContextManager[None]:
+        """As `Engine.gathering`: for a server that answers many requests in one step."""
+        return self._collect.engine.gathering()
 
     @property
     def routes(self) -> tuple[Route, ...]:

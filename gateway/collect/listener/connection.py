@@ -281,7 +281,13 @@ class Connection:
         self._told(place, waiting.finish(error))
 
     def _told(self, place: Place, reply: Reply) -> None:
-        self._fill(place, reply)
+        if self._is_draining:
+            self._fill(place, reply)
+        else:
+            # As `_fill` does, but for the call: this is done for every event.
+            place.data = rendered(
+                reply, method=place.method, keep_alive=place.keep_alive, is_http_1_0=place.is_http_1_0
+            )
         self._write()
 
     async def _work(self, place: Place, work: Awaitable[Reply]) -> None:
@@ -296,10 +302,9 @@ class Connection:
     def _write(self) -> None:
         """Write what is ready at the front of the line."""
         line = self._line
-        if not line or line[0].data is None:
+        if not line or (data := line[0].data) is None:
             return
-        data = line.popleft().data
-        assert data is not None
+        line.popleft()
         if line and line[0].data is not None:
             parts = [data]
             while line and (more := line[0].data) is not None:

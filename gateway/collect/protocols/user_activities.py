@@ -27,6 +27,7 @@ PROTOCOL: Final = "user_activities"
 STORED_TIMEOUT_S: Final = 10
 """How long `async=false` waits for the activity (decision 42)."""
 
+_TAKEN: Final = (PROTOCOL, "accepted", "")
 _ACCEPTED: Final = '{"status":"ok","data":{"status":"accepted","user_point_id":"%s","events":%d}}'
 _SINGLE: Final = Items([], single=True)
 _BRACE: Final = ord("{")
@@ -92,11 +93,12 @@ def post_user_activities(collect: Collect, request: Request) -> Answer:
 class _OneByToken:
     """Takes the bodies behind a head that shows a token and asks for nothing else: one object each, mostly."""
 
-    __slots__ = ("_collect", "_datamart")
+    __slots__ = ("_collect", "_datamart", "_items")
 
     def __init__(self, collect: Collect, datamart: int) -> None:
         self._collect = collect
         self._datamart = datamart
+        self._items = collect.counters.items
 
     def take(self, body: bytes, listening: Listening) -> bool:
         """As `Taker.take`."""
@@ -105,6 +107,11 @@ class _OneByToken:
 
     def render(self, results: Sequence[ItemResult]) -> Reply:
         """As `Taker.render`."""
+        (result,) = results
+        if result.status == "accepted":
+            # What `_answer_soon` comes to, in a third of the time.
+            self._items[_TAKEN] += result.events
+            return Reply(200, JSON_HEADERS, (_ACCEPTED % (result.user_point, result.events)).encode())
         return _answer_soon(self._collect, _SINGLE, results)
 
 
@@ -191,10 +198,6 @@ def _answer_soon(collect: Collect, items: Items, results: Sequence[ItemResult]) 
 def _answer(items: Items, results: Sequence[ItemResult], **more: bool) -> Reply:
     if items.single:
         (result,) = results
-        if result.status == "accepted" and not more:
-            # What `ok` makes of it, in a tenth of the time: nearly all answers.
-            text = _ACCEPTED % (result.user_point, result.events)
-            return Reply(200, JSON_HEADERS, text.encode())
         if result.error is not None:
             return error_reply(400, result.error.code, result.error.message, path=result.error.path)
         return ok(_result(result) | more)
