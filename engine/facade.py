@@ -56,6 +56,8 @@ class Engine:
 
     Attributes:
         reader: everything that is stored; its methods block, so call them in a thread.
+        accept_for: `accept_soon` for who listens by itself: one object less a request. Takes who listens, the item, its
+            datamart and the step; raises as `accept_soon` does.
         drained: after the block: whether all that had closed was stored within the budgets of a stop. What was not is
             in the journal, and the next start goes on with it.
         new_admin_token: the admin token that this start made, or None: it is shown once, only its hash is kept.
@@ -81,6 +83,7 @@ class Engine:
         self._limiter = trio.CapacityLimiter(read_threads)
         self._metrics = Metrics(self._counters, gauges)
         self.reader = reader
+        self.accept_for: Callable[[Listening, bytes, int, str], None] = gatherer.add_for
         self.drained = False
         self.new_admin_token = definitions.new_admin_token
 
@@ -149,14 +152,6 @@ class Engine:
         """A block, without any await, at whose end is taken what `accept_soon` was given within it: for who knows when
         a pass ends. It costs less than to wait for it."""
         return self._gatherer
-
-    def accept_for(self, listening: Listening, item: bytes, datamart: int, step: str = "API") -> None:
-        """`accept_soon` for who listens by itself: one object less a request.
-
-        Raises:
-            Closing: the engine stops.
-        """
-        self._gatherer.add_for(listening, item, datamart, step)
 
     def reject(
         self, payload: bytes, *, reason: str, stage: str, datamart: int = 1, event_id: str | None = None

@@ -16,7 +16,7 @@ from engine.store.layout import DeadLetter, encode_dead_letter
 from engine.store.port import AddDeadLetter, AppendJournal, Count, Operation
 
 
-class Delivery(Struct):
+class Delivery(Struct, gc=False):
     """Records of one user point, to be delivered as one message."""
 
     key: UserKey

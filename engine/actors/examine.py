@@ -35,7 +35,7 @@ class Unit(Struct, frozen=True, gc=False):
     event_id: str
 
 
-class Examined(Struct, frozen=True):
+class Examined(Struct, frozen=True, gc=False):
     """An item that may be taken.
 
     Attributes:

@@ -24,7 +24,7 @@ class SentProperties(Struct, gc=False):
     """Any JSON object: the engine keeps the properties of an event as they were sent."""
 
 
-class SentEvent(Struct, rename=lambda name: "$" + name, kw_only=True):
+class SentEvent(Struct, rename=lambda name: "$" + name, kw_only=True, gc=False):
     """The fields of a sent event that the engine reads; all others are kept beside them."""
 
     event_name: EventName

@@ -55,7 +55,7 @@ class Root(Struct, frozen=True):
     body: bytes
 
 
-class Parted(Struct, frozen=True):
+class Parted(Struct, frozen=True, gc=False):
     """An item whose events are the last of its members.
 
     Attributes:

@@ -7,18 +7,7 @@ from typing import Literal
 import msgspec
 from msgspec import Raw
 
-from engine import (
-    Engine,
-    Gathered,
-    Idempotency,
-    ItemResult,
-    Listening,
-    Original,
-    PublicToken,
-    Receipt,
-    Settings,
-    SojournError,
-)
+from engine import Engine, Gathered, Idempotency, ItemResult, Original, PublicToken, Receipt, Settings
 from gateway.collect.counters import Counters
 from gateway.collect.rates import Rates
 from gateway.collect.request import Request
@@ -116,14 +105,6 @@ class Collect:
             SojournError: nothing was taken.
         """
         return self.engine.accept_soon(item, datamart=datamart, step=step)
-
-    def take_for(self, listening: Listening, item: bytes, datamart: int) -> bool:
-        """`take_soon` for who listens by itself; False where nothing was taken."""
-        try:
-            self.engine.accept_for(listening, item, datamart)
-        except SojournError:
-            return False
-        return True
 
     def count(self, protocol: str, results: Sequence[ItemResult]) -> None:
         """Count items by protocol and fate."""

@@ -102,7 +102,7 @@ class Connection:
             if self._shared.is_draining:
                 self.drain()
             while (data := await transport.receive()) != b"":
-                if data is not None:
+                if data is not None and (self._line or not self._take_short(data)):
                     self._take(data)
                 if self._is_draining:
                     self._finish_if_over()
@@ -163,6 +163,8 @@ class Connection:
         """Take data without waking the connection's task, unless there is more to do than to answer."""
         if self._is_draining or self._ends:
             return False
+        if not self._line and self._take_short(data):
+            return True
         self._take(data)
         if self._later or self._ends or not self._has_room():
             self._transport.wake()
@@ -174,7 +176,7 @@ class Connection:
         if known is None or known.short is None or self._parser.phase is not Phase.IDLE:
             return False
         # Whose address counts, is in the head of a proxy's request; who ends, says so with the last answer.
-        if self._proxies is not None or self._is_draining or self._transport.unwritten_bytes:
+        if self._proxies is not None or self._is_draining or self._ends or self._transport.unwritten_bytes:
             return False
         place = ShortPlace(self._told, known.short)
         self._line.append(place)
@@ -187,8 +189,6 @@ class Connection:
     def _take(self, data: bytes) -> None:
         if self._ends or not data:
             return  # Read away: see LINGER_S.
-        if not self._line and self._take_short(data):
-            return
         parser = self._parser
         phase = parser.phase
         parser.feed(data)

@@ -10,7 +10,7 @@ from typing import Any, Final
 
 from msgspec import Raw, Struct, structs
 
-from engine import Idempotency, ItemResult, Listening, Receipt, parse_authorization
+from engine import Idempotency, ItemResult, Listening, Receipt, SojournError, parse_authorization
 from gateway.access import require
 from gateway.collect.collect import Collect
 from gateway.collect.items import JSON_TYPE, Items, items_of
@@ -93,17 +93,23 @@ def post_user_activities(collect: Collect, request: Request) -> Answer:
 class _OneByToken:
     """Takes the bodies behind a head that shows a token and asks for nothing else: one object each, mostly."""
 
-    __slots__ = ("_collect", "_datamart", "_items")
+    __slots__ = ("_accept", "_collect", "_datamart", "_items")
 
     def __init__(self, collect: Collect, datamart: int) -> None:
         self._collect = collect
         self._datamart = datamart
         self._items = collect.counters.items
+        self._accept = collect.engine.accept_for
 
     def take(self, body: bytes, listening: Listening) -> bool:
         """As `Taker.take`."""
-        # As `items_of` begins.
-        return body[0] == _BRACE and _LINE_FEED not in body and self._collect.take_for(listening, body, self._datamart)
+        if body[0] != _BRACE or _LINE_FEED in body:  # As `items_of` begins.
+            return False
+        try:
+            self._accept(listening, body, self._datamart, "API")
+        except SojournError:
+            return False
+        return True
 
     def render(self, results: Sequence[ItemResult]) -> Reply:
         """As `Taker.render`."""
