@@ -3,7 +3,6 @@
 import secrets
 import uuid
 from collections.abc import Callable
-from functools import partial
 
 from msgspec import Struct
 
@@ -59,7 +58,7 @@ def rules_of(definitions: Definitions, settings: Settings) -> Callable[[int], Ru
     registry, session = definitions.registry, settings.session
     found = {
         one.id: Rules(
-            channel=partial(registry.channel, one.id),
+            channel={channel.key: channel for channel in registry.channels(one.id)}.get,
             default_compartment=one.default_compartment,
             max_future_ms=session.max_future_ms,
             max_activity_chars=session.max_activity_chars,

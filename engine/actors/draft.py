@@ -213,7 +213,10 @@ class Draft:
         key = (datamart, user_point)
         delivery = self._open.get(key)
         if delivery is None:
-            self._deliver(key, record, size_bytes)
+            # As `_deliver`, but for the call.
+            delivery = self._open[key] = Delivery(key, [record], size_bytes)
+            self.routes.append(delivery)
+            self._deliveries.append(delivery)
         else:
             delivery.records.append(record)
             delivery.size_bytes += size_bytes

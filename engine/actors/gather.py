@@ -6,7 +6,7 @@ the loop, so they wait for its end, some microseconds, and share that. All or no
 the lot cannot be taken, each is tried by itself.
 
     add ─▶ add ─▶ add ─┐
-                       └▶ next pass: accept([…]) ─▶ one ticket ─▶ each hears when it is durable
+                       └▶ end of the pass: accept([…]) ─▶ one ticket ─▶ each hears when it is durable
 """
 
 from collections.abc import Callable, Sequence

@@ -14,7 +14,7 @@ from gateway.collect.listener.received import Received
 from gateway.collect.short import ShortWay
 
 MAX_HEADS: Final = 4096
-"""Remembered by a listener; when there are more, all are forgotten: at a kilobyte each, 4 MiB at the most."""
+"""Remembered by a listener; when there are more, all are forgotten: at two kilobytes each, 8 MiB at the most."""
 
 MAX_HEAD_BYTES: Final = 1024
 """Larger ones have cookies or addresses in them that hardly come twice."""
