@@ -26,6 +26,7 @@ from gateway.collect.request import Request
 
 if TYPE_CHECKING:
     from gateway.collect.listener.client_address import Proxies
+    from gateway.collect.listener.heads import KnownHead
     from gateway.collect.listener.shared import Shared
     from gateway.collect.listener.transport import Transport
 
@@ -68,6 +69,7 @@ class Connection:
         "_ends",
         "_is_draining",
         "_is_lingering",
+        "_known",
         "_later",
         "_line",
         "_parser",
@@ -86,6 +88,7 @@ class Connection:
         self._secure = secure
         self._proxies: Proxies | None = shared.proxies if shared.proxies.trusts(peer) else None
         self._parser = RequestParser(shared.limits, shared.budget, shared.known_heads)
+        self._known: KnownHead | None = None  # The last head that was one.
         self._later: list[Received] = []  # Read, and not answered yet: the line was full.
         self._line: deque[Place] = deque()
         self._transport: Transport
@@ -174,7 +177,10 @@ class Connection:
 
     def _take_short(self, data: bytes) -> bool:
         """Have a request taken whose head says all that must be known of it; False: nothing has happened."""
-        known = self._shared.known_heads.find(data)
+        known = self._known
+        # Nearly always the one of the request before, which is told without a search.
+        if known is None or len(data) != known.whole_bytes or not data.startswith(known.head):
+            known = self._known = self._shared.known_heads.find(data)
         if known is None or known.short is None or self._parser.phase is not _IDLE:
             return False
         # Whose address counts, is in the head of a proxy's request; who ends, says so with the last answer.
@@ -183,7 +189,7 @@ class Connection:
         place = ShortPlace(self._told, known.short)
         self._line.append(place)
         self.deadline_s = NEVER_S
-        if not known.short.take(data[known.size_bytes :], place):
+        if not known.short.take(data[len(known.head) :], place):
             self._line.pop()
             return False
         return True

@@ -26,13 +26,16 @@ class KnownHead(Struct, frozen=True):
     """A head that was parsed before.
 
     Attributes:
-        size_bytes, body_bytes: of it, and of the body that it announces.
+        head: its bytes.
+        body_bytes: of the body that it announces.
+        whole_bytes: of both.
         request: what it says.
         short: how the plane answers it when nothing but the body is new; None where that is not all there is to it.
     """
 
-    size_bytes: int
+    head: bytes
     body_bytes: int
+    whole_bytes: int
     request: Received
     short: ShortWay | None
 
@@ -67,7 +70,7 @@ class KnownHeads:
             return None
         self.hits += 1
         seen = found.request
-        return Received(seen.method, seen.target, seen.headers, data[found.size_bytes :], True, False)
+        return Received(seen.method, seen.target, seen.headers, data[len(found.head) :], True, False)
 
     def learn(self, data: bytes, request: Received) -> None:
         """Remember the head of a request that was parsed from these bytes, all of them and no more.
@@ -84,7 +87,8 @@ class KnownHeads:
             self._heads.clear()
         seen = Received(request.method, request.target, request.headers, b"", True, False)
         short = self._shorten(seen) if request.body and request.method == "POST" else None
-        self._heads[data[:end]] = KnownHead(end, len(request.body), seen, short)
+        head = data[:end]
+        self._heads[head] = KnownHead(head, len(request.body), len(data), seen, short)
 
 
 _UNLEARNT: Final = frozenset({"transfer-encoding", "expect", "upgrade", "connection"})
