@@ -11,6 +11,7 @@ from engine.actors.seen import Overlay as SeenOverlay
 from engine.actors.user_actor import UserKey
 from engine.errors import CallerError
 from engine.identity.attach import NoUserIdentifier
+from engine.model.limits import MAX_REQUEST_RECORD_BYTES
 from engine.model.record import RECORD_BYTES, Record, RecordKind, encode_rows, record_size_bytes
 from engine.store.layout import DeadLetter, encode_dead_letter
 from engine.store.port import AddDeadLetter, AppendJournal, Count, Operation
@@ -96,6 +97,18 @@ class Draft:
         self.late = 0
         self._open: dict[UserKey, Delivery] = {}
         self._deliveries: list[Delivery] = []
+
+    def check_size(self) -> None:
+        """Refuse a request that grows beyond all measure.
+
+        Raises:
+            CallerError: `request_too_large`.
+        """
+        if self.size_bytes > MAX_REQUEST_RECORD_BYTES:
+            raise CallerError(
+                f"the request makes more than {MAX_REQUEST_RECORD_BYTES} bytes of journal records; send less",
+                code="request_too_large",
+            )
 
     def count(self, name: str, amount: int = 1) -> None:
         """Raise a counter with this request's transaction."""

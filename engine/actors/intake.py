@@ -192,9 +192,9 @@ class Intake:
                 draft.refuse(weight_of(items[index]), error)
             elif error is not None and originals is not None:
                 self._lost(draft, originals[index], error, weight_of(items[index]))
-            _check_size(draft)
+            draft.check_size()
             index += 1
-        _check_size(draft)
+        draft.check_size()
         draft.count_taken(step)
         # Of a request that brought nothing, nothing has to be known again.
         if idempotency is not None and any(one.status != "refused" for one in draft.results):
@@ -393,11 +393,3 @@ class Intake:
     def _committed(self, identities: IdentityOverlay, seen: SeenOverlay) -> None:
         self._identities.committed(identities)
         self._seen.committed(seen)
-
-
-def _check_size(draft: Draft) -> None:
-    if draft.size_bytes > MAX_REQUEST_RECORD_BYTES:
-        raise CallerError(
-            f"the request makes more than {MAX_REQUEST_RECORD_BYTES} bytes of journal records; send less",
-            code="request_too_large",
-        )
