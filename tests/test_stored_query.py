@@ -133,7 +133,7 @@ async def test_persons_are_asked_for_what_is_known_of_them():
         for where, selected, value in (
             ('segments { id = "vip" }', "segments { id }", {"id": "vip"}),
             ("choices { choice_acceptance_value = true }", "choices { processing_id }", {"processing_id": "ads"}),
-            ('scenarios { node_id = "wait" }', "scenarios { scenario_id active }", {"scenario_id": "7", "active": True}),
+            ('scenarios { node_id = "wait" }', "scenarios { scenario_id }", {"scenario_id": "7"}),
             ('profiles { tier = "gold" }', "profiles { tier }", {"tier": "gold"}),
         ):
             link = where.split()[0]

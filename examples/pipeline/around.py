@@ -87,8 +87,8 @@ def webhook_receiver() -> Iterator[tuple[str, list[Received]]]:
             self.send_response(204)
             self.end_headers()
 
-        def log_message(self, format: str, *args: Any) -> None:
-            pass
+        def log_message(self, format: str, *args: object) -> None:
+            """Nothing: what comes is shown by the story."""
 
     with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
         thread = Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05})
@@ -164,10 +164,10 @@ async def node_analyzer(port: int, api: str, declared: dict[str, Any], log: Path
     }
     command = [shutil.which("node") or "node", "--import", _ENDS_WITH_US, str(HERE / "analyzer.cjs")]
     with log.open("w") as out:
-        process = subprocess.Popen(command, env=env, stdin=subprocess.PIPE, stdout=out, stderr=out)
+        process = await trio.lowlevel.open_process(command, env=env, stdin=subprocess.PIPE, stdout=out, stderr=out)
 
     def listens() -> bool:
-        if process.poll() is not None:
+        if process.returncode is not None:
             raise Unexpected(f"the analyzer in Node.js has ended:\n{log.read_text()}")
         try:
             return httpx.get(f"http://127.0.0.1:{port}/v1/status", trust_env=False).is_success
@@ -179,4 +179,5 @@ async def node_analyzer(port: int, api: str, declared: dict[str, Any], log: Path
         yield process.pid
     finally:
         process.kill()
-        process.communicate()
+        with trio.CancelScope(shield=True):
+            await process.wait()

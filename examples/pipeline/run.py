@@ -9,6 +9,7 @@ The exit code is 0 only if everything happened as it is told here.
 """
 
 import json
+import os
 import signal
 import sys
 import tempfile
@@ -21,7 +22,7 @@ from typing import Any, Final
 import httpx
 import trio
 from around import HERE, Received, Unexpected, free_port, http_api, node_analyzer, until, webhook_receiver, why_no_node
-from shop import PARIS, Shop, event, expect, heading, pretty, visit
+from shop import PARIS, Shop, event, expect, heading, only, pretty, visit
 
 from engine import EventClock, SojournError, configure_logging, load_settings, open_engine
 from gateway.commands.explain import show
@@ -119,14 +120,10 @@ async def ada_leaves_a_basket(shop: Shop, *, has_node: bool) -> None:
     expect("nothing is stored while the visit goes on", not await in_thread(shop.visits, "ada"))
     shop.minutes_pass(31)
     await until("Ada's visit is stored", lambda: bool(shop.visits("ada")))
-    (stored,) = await in_thread(shop.visits, "ada")
+    stored = only("Ada's visit", await in_thread(shop.visits, "ada"))
     print(f"\nThe activity as it is stored:\n{pretty(stored)}\n")
     events = {one["$event_name"]: one["$properties"] for one in stored["$events"]}
-    expect(
-        "rule product-page made a product_view of the page",
-        events["product_view"]
-        == {"sku": "teapot"} | {key: value for key, value in events["product_view"].items() if key != "sku"},
-    )
+    expect("rule product-page made a product_view of the page", events["product_view"]["sku"] == "teapot")
     expect("rule partner told the origin's source", stored["$origin"]["$source"] == "newsletter")
     expect("the analyzer in Python added up the basket", events["$basket_view"]["worth"] == 54)
     if has_node:
@@ -136,12 +133,12 @@ async def ada_leaves_a_basket(shop: Shop, *, has_node: bool) -> None:
     expect("and counted", shop.counted("conversions.large-basket") == 1)
 
     heading("What is known of Ada: her choice, and where she is in the automation")
-    (choice,) = await in_thread(shop.engine.reader.choices, 1, shop.user_point("ada"))
+    choice = only("her choice", await in_thread(shop.engine.reader.choices, 1, shop.user_point("ada")))
     print(f"her choice: {pretty(choice)}")
     expect("her choice is kept", choice["$choice_acceptance_value"] is True)
     await in_thread(shop.print_scenario, "ada")
     expect("she is in the automation", shop.scenario("ada") == ["START wait", "NODE_ENTER wait"])
-    (waits,) = await shop.waiting()
+    waits = only("who waits", await shop.waiting())
     print(f"she waits until {shop.time(waits['callback_ts'])}")
     expect("that is an hour after the visit was over", waits["callback_ts"] == shop.clock.now_ms() + 3_600_000)
 
@@ -167,7 +164,7 @@ async def an_hour_later(shop: Shop, received: list[Received], secret: str) -> No
     expect("no webhook has been sent yet", not received)
     shop.minutes_pass(30)
     await until("the webhook arrives", lambda: bool(received))
-    (webhook,) = received
+    webhook = only("the webhook", received)
     print(f"\nPOST {webhook.path}")
     for name in ("content-type", "idempotency-key", "webhook-id", "webhook-timestamp", "webhook-signature"):
         print(f"{name}: {webhook.headers[name]}")
@@ -203,7 +200,7 @@ async def cleo_refuses(shop: Shop) -> None:
     shop.minutes_pass(31)
     await until("her visit is dropped", lambda: shop.counted("events_dropped.choice_refused") > 0)
     expect("none of it is stored", not await in_thread(shop.visits, "cleo"))
-    (choice,) = await in_thread(shop.engine.reader.choices, 1, shop.user_point("cleo"))
+    choice = only("her choice", await in_thread(shop.engine.reader.choices, 1, shop.user_point("cleo")))
     print(f"her choice: {pretty(choice)}")
     expect("that she refused is", choice["$choice_acceptance_value"] is False)
     expect("no conversion was counted for it", shop.counted("conversions.large-basket") == 2)
@@ -239,6 +236,7 @@ async def until_asked_to_stop(scope: trio.CancelScope, *, task_status: "trio.Tas
     with trio.open_signal_receiver(signal.SIGINT, signal.SIGTERM) as signals:
         task_status.started()
         async for _ in signals:
+            print("\nSTOPPED before the end", file=sys.stderr)
             scope.cancel(reason="asked to stop")
 
 
@@ -265,6 +263,8 @@ def _leaves(group: BaseExceptionGroup[Any]) -> list[BaseException]:
 
 
 if __name__ == "__main__":
+    if not sys.stdout.isatty():
+        os.environ.setdefault("COLUMNS", "120")  # How wide an explanation is drawn.
     configure_logging("console", "warning")
     with tempfile.TemporaryDirectory(prefix="sojourn-example-") as temporary:
         exit_code = trio.run(main, Path(temporary))
