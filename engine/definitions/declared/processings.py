@@ -36,7 +36,7 @@ class Processing(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     tcf_vendor: Annotated[
         TcfVendor | None,
         Meta(
-            description="Id in the vendor list of IAB Europe's TCF: consent strings say what a person chose, for CONSENT"
+            description="Id in the vendor list of IAB Europe's TCF: consent strings say what was chosen, for CONSENT"
             " and LEGITIMATE_INTEREST."
         ),
     ] = None
