@@ -141,6 +141,31 @@ async def test_persons_are_asked_for_what_is_known_of_them():
             assert found.rows == [{link: [value]}], where
 
 
+async def test_a_query_may_name_what_its_datamart_defines():
+    """Names that the schema adds, and queries as `@name`: as goals and triggers do, at once after an apply."""
+    clock, backing = HandClock(), MemoryStore()
+    async with engine_on(backing, clock) as engine:
+        await take(engine, touch(7, clock.now_ms()), touch(8, clock.now_ms()))
+        count = "SELECT @count{} FROM UserEvent WHERE number = 7"
+        for text in (count, "@sevens"):
+            with pytest.raises(QueryError):
+                await engine.query(text)
+        field = {"object_type": "UserEvent", "name": "number", "paths": ["$properties.n"], "type": "NUMBER"}
+        queries = [{"id": "sevens", "query": count}, {"id": "same", "query": "@sevens"}]
+        await engine.apply(small(query=queries, schema={"field": [field]}))
+        for text in (count, "@sevens", " @same "):
+            assert (await engine.query(text)).result == {"count": 1}, text
+        with pytest.raises(QueryError) as caught:
+            await engine.query("@eights")
+        assert "there is no query `eights`" in str(caught.value)
+        with pytest.raises(QueryError):
+            await engine.query("@sevens", datamart=2)
+        await engine.apply(small())
+        with pytest.raises(QueryError):
+            await engine.query(count)
+    assert Reader(backing, clock.wall_ms).query(1, "SELECT @count{} FROM UserEvent").is_aggregation
+
+
 def test_very_many_activities_of_one_person_are_cut_and_counted(store, monkeypatch):
     monkeypatch.setattr(module, "MAX_PERSON_ACTIVITIES", 5)
     store.commit([put_point(point(1)), put_point(point(2))])
