@@ -218,12 +218,15 @@ async def questions(shop: Shop) -> None:
         found = (await shop.engine.query(query)).result
         print(f"{query}\n  {json.dumps(found)}")
         expect("that is right", found == wanted)
-    query = 'SELECT { date origin { source } } FROM UserActivity WHERE events { name = "product_view" }'
+    query = 'SELECT { ts origin { source } events { name } } FROM UserActivity WHERE events { name = "product_view" }'
     rows = (await shop.engine.query(query)).rows
     print(query)
     for row in rows:
         print(f"  {json.dumps(row)}")
     expect("one visit has seen a product", len(rows) == 1)
+    found = await shop.engine.query("@large-basket")
+    print("@large-basket, which is defined")
+    expect("it finds what the goal has found: two visits", len(found.rows) == 2)
 
 
 async def in_thread(ask: Any, *arguments: Any) -> Any:  # noqa: ANN401 - whatever it gives
