@@ -279,7 +279,7 @@ class Engine(Lookups):
         """What a query finds in all that is stored, the newest activities first (decision 30).
 
         Args:
-            query: OTQL or JSON_OTQL.
+            query: OTQL, JSON_OTQL, or `@name` of a query that is defined.
             datamart: whose activities.
             limit: rows at most; `reader.query` streams any number of them.
 

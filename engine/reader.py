@@ -14,8 +14,7 @@ from engine.clock import SystemClock
 from engine.errors import StoreBroken
 from engine.model.activity import public
 from engine.model.record import Record
-from engine.query.default_schema import DEFAULT
-from engine.query.schema import Schema
+from engine.query_names import named_in
 from engine.selector import Filters, Selector
 from engine.store import journal, reads
 from engine.store.environment import LmdbStore
@@ -124,18 +123,18 @@ class Reader:
             if wanted.match(shown):
                 yield shown
 
-    def query(self, datamart: int, query: str | Mapping[str, Any], *, schema: Schema = DEFAULT) -> StoredQuery:
+    def query(self, datamart: int, query: str | Mapping[str, Any]) -> StoredQuery:
         """A query over all stored activities of a datamart (decision 30); `StoredQuery.rows` runs it.
 
         Args:
-            datamart: whose.
-            query: OTQL or JSON_OTQL.
-            schema: what it may speak of.
+            datamart: whose; what is applied there says what the query may name.
+            query: OTQL, JSON_OTQL, or `@name` of a query that is defined.
 
         Raises:
             QueryError: it cannot be read, or not be asked.
         """
-        return StoredQuery(self._store, datamart, query, now_ms=self._wall_ms(), schema=schema)
+        text, schema = named_in(self._store, datamart, query)
+        return StoredQuery(self._store, datamart, text, now_ms=self._wall_ms(), schema=schema)
 
     def identifiers(self, datamart: int, user_point: str) -> list[dict[str, Any]]:
         """By what a person is known, in the order it became known; `creation_ts` is when, ms."""

@@ -7,7 +7,7 @@ import pytest
 import trio
 from msgspec import structs
 
-from engine import CallerError, MemoryStore, Settings, open_engine
+from engine import CallerError, Explanation, MemoryStore, Settings, StepExplained, open_engine
 from engine.model.event import Event
 from engine.model.fact import FactKind
 from engine.model.wire import encode
@@ -16,6 +16,7 @@ from engine.pipeline.stage import CountUp, Dead, Drop, Keep, KeepFact, Note, Sen
 from engine.settings import StorageSettings
 from engine.store.port import Db
 from gateway.cli import run
+from gateway.commands.explain import show
 from tests.contract.harness import rows
 from tests.engines import check_books, dump, engine_on, event, item, letters, point_of, quiet, take, touch
 
@@ -334,6 +335,8 @@ def test_the_command(tmp_path, capsys, steps):
     text = capsys.readouterr().out
     for part in ("dropped: refused_by_choice", "event_rule 1: matched", "+ event 1 made", "automations: not reached"):
         assert part in text
+    assert "── if it were kept, would raise the counter goals.1 by 1" in text, "a drop takes effects of others with it"
+    assert "── would raise the counter drops by 1" in text, "its own stay"
     assert run(["explain", str(tmp_path / "two.json"), *data, "--json"]) == 0
     lines = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
     assert [one["activity"]["$events"][0]["$properties"]["n"] for one in lines] == [1, 2]
@@ -349,6 +352,15 @@ def test_the_command(tmp_path, capsys, steps):
     key = json.loads(line)["activity"]["$unique_key"]
     assert run(["explain", f"{point}/1699999000000/{key[:8]}", *data]) == 0
     assert "TOUCH NO_SESSION" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("outcome", "words"), [("stored", "would"), ("replaces", "would"), ("duplicate", "if it were new, would")]
+)
+def test_effects_that_would_not_come_are_not_told_as_if_they_did(capsys, outcome, words):
+    steps = (StepExplained("conversions", "kept", effects=("ring a bell",)), StepExplained("store", outcome))
+    show(Explanation(1, "", steps, "stored"))
+    assert f"── {words} ring a bell" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(

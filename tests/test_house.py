@@ -7,7 +7,7 @@ import pytest
 from tests.house import MAX_LINES, TABLE, breaches
 
 ROOT = Path(__file__).parent.parent
-FOLDERS = ("engine", "gateway", "tests", "bench", "fuzz")
+FOLDERS = ("engine", "gateway", "tests", "bench", "examples", "fuzz")
 
 
 def read_house() -> dict[str, str]:

@@ -16,7 +16,8 @@ from engine.store import scan
 from engine.store.layout import Link
 from engine.stored_query import StoredQuery
 from tests.contract.builders import DAY_MS, NOW_MS, absorb, activity, point, put_point
-from tests.engines import HandClock, engine_on, point_of, quiet, touch
+from tests.definitions.files import small
+from tests.engines import HandClock, dump, engine_on, point_of, quiet, take, touch
 
 
 def body(ts_ms: int, *names: str, **fields: object) -> bytes:
@@ -103,6 +104,66 @@ def test_persons_are_asked_with_all_their_activities(store):
     assert rows(store, accounts) == [{"devices": [{"user_agent_id": "vec:1"}]}]
     assert agent("vec:1").as_json()["$user_agent_id"] == "vec:1"
     assert account("1", "42").as_json()["$user_account_id"] == "42"
+
+
+async def test_persons_are_asked_for_what_is_known_of_them():
+    """Links of UserPoint that show facts; those that automations ask for are answered here as well (7.5)."""
+    definitions = small(
+        processing=[{"id": "ads", "token": "ads"}],
+        segment=[{"id": "vip"}],
+        automation=[
+            {
+                "id": "7",
+                "trigger": 'events { name = "start" }',
+                "begin": "wait",
+                "node": [{"id": "wait", "type": "WAIT_NODE", "delay_ms": DAY_MS}],
+            }
+        ],
+    )
+    clock = HandClock()
+    async with engine_on(MemoryStore(), clock) as engine:
+        await engine.apply(definitions)
+        choice = {"$processing_token": "ads", "$choice_acceptance_value": True}
+        profile = {"$user_account_id": "42", "$compartment_id": "1", "tier": "gold"}
+        told = [("start", {}), ("$add_to_segment", {"$segtn": "vip"}), ("$set_user_choice", choice)]
+        events = [{"$event_name": name, "$properties": properties} for name, properties in told]
+        events.append({"$event_name": "$set_user_profile_properties", "$properties": profile})
+        base = {"$type": "TOUCH", "$session_status": "NO_SESSION", "$user_agent_id": "vec:1"}
+        await take(engine, dump(base | {"$events": events}), touch(1, user="vec:2"))
+        for where, selected, value in (
+            ('segments { id = "vip" }', "segments { id }", {"id": "vip"}),
+            ("choices { choice_acceptance_value = true }", "choices { processing_id }", {"processing_id": "ads"}),
+            ('scenarios { node_id = "wait" }', "scenarios { scenario_id }", {"scenario_id": "7"}),
+            ('profiles { tier = "gold" }', "profiles { tier }", {"tier": "gold"}),
+        ):
+            link = where.split()[0]
+            found = await engine.query(f"SELECT {{ {selected} }} FROM UserPoint WHERE {where}")
+            assert found.rows == [{link: [value]}], where
+
+
+async def test_a_query_may_name_what_its_datamart_defines():
+    """Names that the schema adds, and queries as `@name`: as goals and triggers do, at once after an apply."""
+    clock, backing = HandClock(), MemoryStore()
+    async with engine_on(backing, clock) as engine:
+        await take(engine, touch(7, clock.now_ms()), touch(8, clock.now_ms()))
+        count = "SELECT @count{} FROM UserEvent WHERE number = 7"
+        for text in (count, "@sevens"):
+            with pytest.raises(QueryError):
+                await engine.query(text)
+        field = {"object_type": "UserEvent", "name": "number", "paths": ["$properties.n"], "type": "NUMBER"}
+        queries = [{"id": "sevens", "query": count}, {"id": "same", "query": "@sevens"}]
+        await engine.apply(small(query=queries, schema={"field": [field]}))
+        for text in (count, "@sevens", " @same "):
+            assert (await engine.query(text)).result == {"count": 1}, text
+        with pytest.raises(QueryError) as caught:
+            await engine.query("@eights")
+        assert "there is no query `eights`" in str(caught.value)
+        with pytest.raises(QueryError):
+            await engine.query("@sevens", datamart=2)
+        await engine.apply(small())
+        with pytest.raises(QueryError):
+            await engine.query(count)
+    assert Reader(backing, clock.wall_ms).query(1, "SELECT @count{} FROM UserEvent").is_aggregation
 
 
 def test_very_many_activities_of_one_person_are_cut_and_counted(store, monkeypatch):

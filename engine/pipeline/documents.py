@@ -48,6 +48,20 @@ def values_in(stored: bytes) -> dict[str, Any]:
     return decode(_values, stored)
 
 
+def facts_under(link: str, read: Callable[[FactKind], bytes | None], now_ms: int) -> Sequence[Values] | None:
+    """What facts say of a person under a link; None for a link that shows no fact.
+
+    Args:
+        link: a link of `UserPoint`.
+        read: the person's fact of a kind.
+        now_ms: what has ended by then is not shown.
+    """
+    if link not in _OF_FACTS:
+        return None
+    kind, shown = _OF_FACTS[link]
+    return shown(read(kind), now_ms)
+
+
 def document_of(activity: Activity, now_ms: int, person: Person | None = None) -> Document:
     """What queries look at.
 
@@ -75,9 +89,8 @@ def person_of(
     def of_link(link: str) -> Sequence[Values]:
         if own is not None and link in own:
             return own[link]()
-        if link in _OF_FACTS:
-            kind, shown = _OF_FACTS[link]
-            return shown(context.read(kind), context.now_ms)
+        if (shown := facts_under(link, context.read, context.now_ms)) is not None:
+            return shown
         if link in _OF_IDENTIFIERS:
             named = {(one.kind, one.namespace, one.value): one for one in (*identifiers, *context.identifiers())}
             return [one.as_json() for one in named.values() if one.kind is _OF_IDENTIFIERS[link]]

@@ -120,11 +120,20 @@ def show(explanation: Explanation) -> None:
     for remark in explanation.remarks:
         tree.add(Text(remark, style="italic"))
     for step in explanation.steps:
-        _add_step(tree, step)
+        _add_step(tree, step, _would(explanation, step))
     console().print(tree)
 
 
-def _add_step(tree: Tree, step: StepExplained) -> None:
+def _would(explanation: Explanation, step: StepExplained) -> str:
+    """What stands in front of an effect: one that is lost with its activity is not told as if it came."""
+    if step.outcome != "dropped" and explanation.verdict in ("dropped", "dead"):
+        return "if it were kept, would"
+    if any(one.outcome == "duplicate" for one in explanation.steps):
+        return "if it were new, would"
+    return "would"
+
+
+def _add_step(tree: Tree, step: StepExplained, would: str) -> None:
     style = _STYLES.get(step.outcome, "")
     head = Text.assemble((step.name, "bold"), ": ", (step.outcome, style), f" – {step.detail}" if step.detail else "")
     branch = tree.add(head)
@@ -140,7 +149,7 @@ def _add_step(tree: Tree, step: StepExplained) -> None:
         else:
             leaf.add(Text(_cut(change.before or change.after)))
     for effect in step.effects:
-        branch.add(Text(_cut(f"would {effect}"), style="cyan"))
+        branch.add(Text(_cut(f"{would} {effect}"), style="cyan"))
 
 
 def _cut(text: str) -> str:

@@ -46,6 +46,7 @@ def query(
     - SELECT @count{} FROM …, or { field @map(limit: 10) }, with @count, @cardinality, @sum, @avg, @min, @max, @map and
       @date_histogram(interval: "day") behind a field
     - a condition alone selects whole activities (or events)
+    - @name is a query that is defined in the datamart; the names its schema adds are known
 
     Activities and events come newest first. A condition on the time of activities (`date` of a UserActivity,
     `activity_date` of a UserEvent) reads no others. Times are UTC: "2024-03-01", "now-7d/d". Works beside a running

@@ -91,4 +91,9 @@ module.exports = [
     },
     rules: { ...RULES, "no-implicit-globals": "off" },
   },
+  {
+    files: ["examples/**/*.cjs"],
+    languageOptions: { ecmaVersion: 2023, sourceType: "commonjs", globals: globals("require module process") },
+    rules: { ...RULES, "no-implicit-globals": "off" },
+  },
 ];

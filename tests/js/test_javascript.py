@@ -41,7 +41,7 @@ def run(program: str, *arguments: str, cwd: Path, **env: str) -> None:
 def test_javascript_is_linted(node: str):
     eslint = "tests/js/node_modules/eslint/bin/eslint.js"
     options = ("--max-warnings", "0", "--config", "tests/js/eslint.config.js")
-    run(node, eslint, *options, "gateway", "tests/js", cwd=HERE.parent.parent)
+    run(node, eslint, *options, "gateway", "tests/js", "examples", cwd=HERE.parent.parent)
 
 
 def test_the_unit_tests_of_the_tag_pass_on_what_is_served(node: str, tmp_path: Path):
