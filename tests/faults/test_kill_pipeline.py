@@ -233,9 +233,10 @@ class Look:
         find = self.engine.reader.find_user_point
         logged_in = [one for one in self.visits if any(event["$event_name"] == "login" for event in one["$events"])]
         for one in logged_in:
-            agent, (login, *_) = one["$user_agent_id"], [
-                event["$properties"]["login"] for event in one["$events"] if event["$event_name"] == "login"
-            ]
+            agent, (login, *_) = (
+                one["$user_agent_id"],
+                [event["$properties"]["login"] for event in one["$events"] if event["$event_name"] == "login"],
+            )
             point = find(1, Selector.parse(f"user_agent_id={agent}"))
             assert point == find(1, Selector.parse(f"user_account_id={login}")), (agent, login)
         assert self.count("user_points_merged") == len({one for one in self.aliases()})
