@@ -270,8 +270,8 @@ class Engine(Lookups):
         """What a query finds in all that is stored, the newest activities first (decision 30).
 
         Args:
-            query: OTQL or JSON_OTQL.
-            datamart: whose activities.
+            query: OTQL or JSON_OTQL, or `@name` of a query that the datamart declares.
+            datamart: whose activities; its schema is what the query may speak of.
             limit: rows at most; `reader.query` streams any number of them.
 
         Raises:

@@ -14,6 +14,7 @@ from msgspec import Struct
 
 from engine.model.identifiers import IdentifierKind
 from engine.model.wire import decode, decoder
+from engine.pipeline.documents import OF_FACTS
 from engine.query.check import check
 from engine.query.compile import compile_checked, read_query
 from engine.query.default_schema import DEFAULT
@@ -22,7 +23,8 @@ from engine.query.execute import Execution, Row
 from engine.query.schema import Schema
 from engine.query.time_range import time_range
 from engine.store import reads, scan
-from engine.store.port import Store
+from engine.store.keys import fact_key
+from engine.store.port import Db, Store
 
 MAX_PERSON_ACTIVITIES: Final = 10_000
 MAX_PERSON_BYTES: Final = 16 << 20
@@ -45,7 +47,7 @@ class StoredQuery:
         query: OTQL or JSON_OTQL.
         now_ms: wall clock: what relative dates count from, and what has expired.
         schema: what the query may speak of.
-        person_of: what is known of persons; by default their identifiers.
+        person_of: what is known of persons; by default all that is stored.
 
     Attributes:
         columns: names of what is selected; empty for whole objects and for aggregations.
@@ -72,7 +74,7 @@ class StoredQuery:
         self._store = store
         self._datamart = datamart
         self._now_ms = now_ms
-        self._person_of = person_of or (lambda user_point: known_of(store, datamart, user_point))
+        self._person_of = person_of or (lambda user_point: known_of(store, datamart, user_point, now_ms))
         self._compiled = compile_checked(checked, schema)
         self._execution = Execution(self._compiled, schema)
         self._range = time_range(checked, schema, now_ms)
@@ -202,10 +204,20 @@ _LINKS: Final = {
 }
 
 
-def known_of(store: Store, datamart: int, user_point: bytes) -> Callable[[str], Sequence[Values]]:
-    """What the store's identifiers tell of a person, by link name; nothing under any other."""
+def known_of(store: Store, datamart: int, user_point: bytes, now_ms: int) -> Callable[[str], Sequence[Values]]:
+    """What the store tells of a person, by link name; nothing under any other.
+
+    Args:
+        store, datamart: where.
+        user_point: whose; one that was absorbed stands for whom it has become.
+        now_ms: what has ended by then is not told: memberships of segments.
+    """
 
     def of(link: str) -> Sequence[Values]:
+        if link in OF_FACTS:
+            fact, shown = OF_FACTS[link]
+            person = reads.survivor(store, datamart, user_point)
+            return shown(store.get(Db.FACTS, fact_key(datamart, person, fact)), now_ms)
         kind = _LINKS.get(link)
         if kind is None:
             return ()

@@ -73,6 +73,7 @@ TABLE: dict[str, Row] = {
             *("engine.facade", "engine.gauges", "engine.known", "engine.reader", "engine.selector", "engine.start"),
             *("engine.applying", "engine.declared", "engine.declaring", "engine.live"),
             *("engine.lookups", "engine.planning", "engine.programs", "engine.stored_query"),
+            "engine.vocabulary",
         )
     },
     "engine.engine": Row(rooms=("engine.*",), libraries=("trio", *VALUE_TYPES)),

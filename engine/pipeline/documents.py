@@ -1,7 +1,7 @@
 """An activity and its person as queries and analyzers look at them: plain values.
 
 What is known of a person comes under the names of the links of `UserPoint` (mediarithmics 7.6). A kind of fact gets
-one by a line in `_OF_FACTS`; a step that is about to change something says how it will be instead (`own`).
+one by a line in `OF_FACTS`; a step that is about to change something says how it will be instead (`own`).
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -20,7 +20,7 @@ Person = Callable[[str], Sequence[Values]]
 
 _values = decoder(dict[str, Any])
 
-_OF_FACTS: Final[Mapping[str, tuple[FactKind, Callable[[bytes | None, int], Sequence[Values]]]]] = {
+OF_FACTS: Final[Mapping[str, tuple[FactKind, Callable[[bytes | None, int], Sequence[Values]]]]] = {
     "profiles": (FactKind.PROFILES, lambda stored, now_ms: profiles.profiles_as_values(stored)),
     "choices": (FactKind.CHOICES, lambda stored, now_ms: choices.choices_as_values(stored)),
     "segments": (
@@ -75,8 +75,8 @@ def person_of(
     def of_link(link: str) -> Sequence[Values]:
         if own is not None and link in own:
             return own[link]()
-        if link in _OF_FACTS:
-            kind, shown = _OF_FACTS[link]
+        if link in OF_FACTS:
+            kind, shown = OF_FACTS[link]
             return shown(context.read(kind), context.now_ms)
         if link in _OF_IDENTIFIERS:
             named = {(one.kind, one.namespace, one.value): one for one in (*identifiers, *context.identifiers())}

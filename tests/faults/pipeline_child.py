@@ -23,7 +23,12 @@ from tests.engines import dump
 FAITHFUL = 6
 USERS = 10
 SENDERS = 3
-GAP_MS = 250
+GAP_MS = 60
+"""Shorter than most silences of a person: sessions close all the time."""
+
+CHARS = 100_000
+"""So that no session is cut where the analyzer or a rule would then make it too large, which is a dead letter."""
+
 WAIT_MS = 150
 PAUSE_S = 0.02
 """Between two requests of a sender: what is open at a kill must be through again within seconds."""
@@ -35,7 +40,7 @@ def settings_for(directory: str) -> Settings:
     """A store that must grow, sessions of moments, and an outbox that is quick to try again."""
     return Settings(
         storage=StorageSettings(data_dir=directory, map_size_bytes=1 << 18),
-        session=SessionSettings(gap_ms=GAP_MS, live_window_ms=100),
+        session=SessionSettings(gap_ms=GAP_MS, live_window_ms=100, max_activity_chars=CHARS),
         analyzers=AnalyzersSettings(workers=1, python_path=(ROOT,)),
         outbox=OutboxSettings(first_backoff_ms=50, max_backoff_ms=200, pause_after_failures=1000, drain_s=1.0),
     )

@@ -239,7 +239,7 @@ class Look:
             )
             point = find(1, Selector.parse(f"user_agent_id={agent}"))
             assert point == find(1, Selector.parse(f"user_account_id={login}")), (agent, login)
-        assert self.count("user_points_merged") == len({one for one in self.aliases()})
+        assert self.count("user_points_merged") == len(set(self.aliases()))
 
     def aliases(self):
         points = [f"user_agent_id=v{user}" for user in range(USERS)]
