@@ -1,4 +1,4 @@
-"""Queries over what is stored speak the datamart's own language, and know what is known of persons (7.6, decision 30)."""
+"""Queries over what is stored speak the datamart's language, and know what is known of persons (7.6, decision 30)."""
 
 import json
 

@@ -1,4 +1,4 @@
-"""kill -9 while all steps are at work: effects once, the outbox at least once, nothing acknowledged lost (decision 34)."""
+"""kill -9 while all steps work: effects once, the outbox at least once, nothing acknowledged lost (decision 34)."""
 
 import json
 import os
@@ -32,7 +32,7 @@ DEATH_S = 5.0
 def killed(directory: Path, turn: int, port: int, chance: random.Random) -> "tuple[list[tuple[str, int]], set[int]]":
     """What an engine said was safe until it was killed, each with whose it was, and the processes it had begun."""
     command = [sys.executable, "-m", "tests.faults.pipeline_child", str(directory), str(turn), str(port)]
-    safe, processes, last = [], set(), b""
+    safe, processes = [], set()
     with (
         tempfile.TemporaryFile() as errors,
         subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=errors) as child,
