@@ -217,6 +217,11 @@ class Engine(Lookups):
         point = self._intake.survivor(datamart, UUID(user_point).bytes)
         return await self._scenarios.enter(datamart, point, scenario)
 
+    async def scenarios_at_rest(self) -> None:
+        """Return when everybody whose wait in a scenario is over, by the engine's clock, has moved on."""
+        await self._recovery.done.wait()
+        await self._scenarios.at_rest()
+
     def knows_segment(self, datamart: int, name: str) -> bool:
         """Whether a datamart has a segment of this technical name, or with this id."""
         segments = self._definitions.program_of(datamart).defined.segments

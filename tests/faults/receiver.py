@@ -14,7 +14,8 @@ class Receiver:
     bodies: all that came, also what was answered with a failure, by idempotency key.
     """
 
-    def __init__(self, chance: random.Random) -> None:
+    def __init__(self, chance: random.Random, answers: tuple[int, ...]) -> None:
+        self.answers = answers
         self.bodies: dict[str, list[bytes]] = defaultdict(list)
         self.chance = chance
         self.lock = threading.Lock()
@@ -24,13 +25,13 @@ class Receiver:
         """What it answers."""
         with self.lock:
             self.bodies[key].append(body)
-            return self.chance.choice([200, 200, 204, 503])
+            return self.chance.choice(self.answers)
 
 
 @contextmanager
-def receiving(chance: random.Random) -> Iterator[Receiver]:
-    """One that listens for as long as the block lasts."""
-    receiver = Receiver(chance)
+def receiving(chance: random.Random, answers: tuple[int, ...] = (200, 200, 204, 503)) -> Iterator[Receiver]:
+    """One that listens for as long as the block lasts, and answers with one of these by chance."""
+    receiver = Receiver(chance, answers)
 
     class Handler(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"

@@ -237,7 +237,9 @@ class Look:
             names = json.dumps(one)
             for event in one["$events"]:
                 if event["$event_name"] == "login":
-                    account = find(1, Selector.parse(f"user_account_id={event['$properties']['login']}"))
+                    account = find(
+                        1, Selector.parse(f"compartment_id=1,user_account_id={event['$properties']['login']}")
+                    )
                     agents = [f"v{user}" for user in range(USERS) if f'"v{user}"' in names]
                     assert agents
                     assert {find(1, Selector.parse(f"user_agent_id={agent}")) for agent in agents} == {account}
