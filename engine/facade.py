@@ -226,6 +226,11 @@ class Engine(Lookups):
         point = self._intake.survivor(datamart, UUID(user_point).bytes)
         return await self._scenarios.enter(datamart, point, scenario)
 
+    async def scenarios_at_rest(self) -> None:
+        """Return when everybody whose wait in a scenario is over, by the engine's clock, has moved on."""
+        await self._recovery.done.wait()
+        await self._scenarios.at_rest()
+
     def knows_segment(self, datamart: int, name: str) -> bool:
         """Whether a datamart has a segment of this technical name, or with this id."""
         segments = self._definitions.program_of(datamart).defined.segments
@@ -279,8 +284,8 @@ class Engine(Lookups):
         """What a query finds in all that is stored, the newest activities first (decision 30).
 
         Args:
-            query: OTQL, JSON_OTQL, or `@name` of a query that is defined.
-            datamart: whose activities.
+            query: OTQL or JSON_OTQL, or `@name` of a query that the datamart declares.
+            datamart: whose activities; its schema is what the query may speak of.
             limit: rows at most; `reader.query` streams any number of them.
 
         Raises:

@@ -14,13 +14,14 @@ from engine.clock import SystemClock
 from engine.errors import StoreBroken
 from engine.model.activity import public
 from engine.model.record import Record
-from engine.query_names import named_in
+from engine.query.schema import Schema
 from engine.selector import Filters, Selector
 from engine.store import journal, reads
 from engine.store.environment import LmdbStore
 from engine.store.keys import journal_key, split_user_point_key
 from engine.store.port import Db, Store
 from engine.stored_query import StoredQuery
+from engine.vocabulary import query_in, schema_in
 
 STATISTICS = reads.STATISTICS
 """Names of the counters that are always shown, also at 0."""
@@ -123,18 +124,20 @@ class Reader:
             if wanted.match(shown):
                 yield shown
 
-    def query(self, datamart: int, query: str | Mapping[str, Any]) -> StoredQuery:
+    def query(self, datamart: int, query: str | Mapping[str, Any], *, schema: Schema | None = None) -> StoredQuery:
         """A query over all stored activities of a datamart (decision 30); `StoredQuery.rows` runs it.
 
         Args:
-            datamart: whose; what is applied there says what the query may name.
-            query: OTQL, JSON_OTQL, or `@name` of a query that is defined.
+            datamart: whose.
+            query: OTQL or JSON_OTQL, or `@name` of a query that the datamart declares.
+            schema: what it may speak of; by default what the datamart has.
 
         Raises:
-            QueryError: it cannot be read, or not be asked.
+            QueryError: it cannot be read, or not be asked; or there is none of this name.
         """
-        text, schema = named_in(self._store, datamart, query)
-        return StoredQuery(self._store, datamart, text, now_ms=self._wall_ms(), schema=schema)
+        asked = query_in(self._store, datamart, query)
+        schema = schema or schema_in(self._store, datamart)
+        return StoredQuery(self._store, datamart, asked, now_ms=self._wall_ms(), schema=schema)
 
     def identifiers(self, datamart: int, user_point: str) -> list[dict[str, Any]]:
         """By what a person is known, in the order it became known; `creation_ts` is when, ms."""

@@ -12,10 +12,9 @@ from uuid import UUID
 import trio
 from msgspec import Struct
 
-from engine.model.fact import FactKind
 from engine.model.identifiers import IdentifierKind
 from engine.model.wire import decode, decoder
-from engine.pipeline.documents import facts_under
+from engine.pipeline.documents import OF_FACTS
 from engine.query.check import check
 from engine.query.compile import compile_checked, read_query
 from engine.query.default_schema import DEFAULT
@@ -48,7 +47,7 @@ class StoredQuery:
         query: OTQL or JSON_OTQL.
         now_ms: wall clock: what relative dates count from, and what has expired.
         schema: what the query may speak of.
-        person_of: what is known of persons; by default their identifiers, and all facts that the store has of them.
+        person_of: what is known of persons; by default all that is stored.
 
     Attributes:
         columns: names of what is selected; empty for whole objects and for aggregations.
@@ -206,20 +205,19 @@ _LINKS: Final = {
 
 
 def known_of(store: Store, datamart: int, user_point: bytes, now_ms: int) -> Callable[[str], Sequence[Values]]:
-    """What the store tells of a person, by link name: identifiers, profiles, choices, segments, scenarios.
+    """What the store tells of a person, by link name; nothing under any other.
 
     Args:
         store, datamart: where.
-        user_point: whose; the survivor of merges.
-        now_ms: what has ended by then is not told.
+        user_point: whose; one that was absorbed stands for whom it has become.
+        now_ms: what has ended by then is not told: memberships of segments.
     """
 
-    def fact(kind: FactKind) -> bytes | None:
-        return store.get(Db.FACTS, fact_key(datamart, user_point, kind))
-
     def of(link: str) -> Sequence[Values]:
-        if (shown := facts_under(link, fact, now_ms)) is not None:
-            return shown
+        if link in OF_FACTS:
+            fact, shown = OF_FACTS[link]
+            person = reads.survivor(store, datamart, user_point)
+            return shown(store.get(Db.FACTS, fact_key(datamart, person, fact)), now_ms)
         kind = _LINKS.get(link)
         if kind is None:
             return ()

@@ -72,7 +72,8 @@ TABLE: dict[str, Row] = {
             *("engine.explain", "engine.explaining"),
             *("engine.facade", "engine.gauges", "engine.known", "engine.reader", "engine.selector", "engine.start"),
             *("engine.applying", "engine.declared", "engine.declaring", "engine.live"),
-            *("engine.lookups", "engine.planning", "engine.programs", "engine.query_names", "engine.stored_query"),
+            *("engine.lookups", "engine.planning", "engine.programs", "engine.stored_query"),
+            "engine.vocabulary",
         )
     },
     "engine.engine": Row(rooms=("engine.*",), libraries=("trio", *VALUE_TYPES)),

@@ -4,6 +4,8 @@
        └──▶ the user's line, in order ─▶ call … call … ─▶ done at its head ─────▶ ┘
 
 A user's later envelope may be done before an earlier one; it then waits in the user's line. Other users pass. What is
+about two user points (a merge, or an activity that tells who somebody is, too) stands in the lines of both, and leaves
+from the head of both: a merge that passed an activity of the absorbed one would be undone by it in the store. What is
 decided at once costs no task and no wait: an activity of a channel without such a step goes through as in the plain
 actor. As there, what is in hand lives in the object, and nothing is taken out of the chain on the way.
 """
@@ -37,9 +39,10 @@ UserKey = tuple[int, bytes]
 
 @dataclass(slots=True, eq=False)
 class _Place:
-    """An envelope's place in the line of its user point."""
+    """An envelope's place in the lines of its user points."""
 
     envelope: Envelope
+    keys: tuple[UserKey, ...]
     is_done: bool = False
 
 
@@ -90,10 +93,11 @@ class OverlappingStageActor(Counting):
         self._sending = False
         async with trio.open_nursery() as nursery:
             nursery.start_soon(self._send)
-            for key, line in list(self._lines.items()):
-                for place in line:
-                    if not place.is_done:
-                        self._start(place, nursery)
+            # Once each, though some stand in several lines.
+            for place in {id(place): place for line in self._lines.values() for place in line}.values():
+                if not place.is_done:
+                    self._start(place, nursery)
+            for key in list(self._lines):
                 self._release(key)
             await self._read(nursery)
         self._outbox.close()
@@ -144,17 +148,14 @@ class OverlappingStageActor(Counting):
             await self._freed.park()
 
     def _begin(self, envelope: Envelope, nursery: trio.Nursery) -> None:
-        key = (envelope.closed.datamart, envelope.closed.user_point)
-        line = self._lines.get(key)
+        keys = _keys(envelope)
         waits = None if passes_untouched(envelope) else self._decide_at_once(envelope)
-        if waits is None and line is None:
+        if waits is None and not any(key in self._lines for key in keys):
             self._ready.append(envelope)
             return
-        place = _Place(envelope, is_done=waits is None)
-        if line is None:
-            self._lines[key] = deque((place,))
-        else:
-            line.append(place)
+        place = _Place(envelope, keys, is_done=waits is None)
+        for key in keys:
+            self._lines.setdefault(key, deque()).append(place)
         self._in_lines += 1
         if waits is not None:
             self._call(place, waits, nursery)
@@ -206,19 +207,28 @@ class OverlappingStageActor(Counting):
                 verdict = self.failed(error)
             self.settle(place.envelope, verdict)
             place.is_done = True
-            self._release((place.envelope.closed.datamart, place.envelope.closed.user_point))
+            for key in place.keys:
+                self._release(key)
         finally:
             self._calls -= 1
             self._freed.unpark()
 
     def _release(self, key: UserKey) -> None:
-        """Let those at the head of a line go that are done."""
-        line = self._lines[key]
-        while line and line[0].is_done:
-            self._ready.append(line.popleft().envelope)
+        """Let those at the head of a line go that are done, and then those that have waited for them in other lines."""
+        keys = [key]
+        while keys:
+            line = self._lines.get(keys[-1])
+            place = line[0] if line else None
+            if place is None or not place.is_done or any(self._lines[one][0] is not place for one in place.keys):
+                keys.pop()
+                continue
+            for one in place.keys:
+                self._lines[one].popleft()
+                if not self._lines[one]:
+                    del self._lines[one]
+            self._ready.append(place.envelope)
             self._in_lines -= 1
-        if not line:
-            del self._lines[key]
+            keys += [one for one in place.keys if one != keys[-1]]
         if self._ready:
             self._filled.unpark()
 
@@ -235,3 +245,12 @@ class OverlappingStageActor(Counting):
             del self._ready[: len(sending)]
             self._sent += len(sending)
             self._freed.unpark()
+
+
+def _keys(envelope: Envelope) -> tuple[UserKey, ...]:
+    """Whom an envelope is about: nearly always one user point."""
+    closed, view = envelope.closed, envelope.view
+    if view is closed and not closed.absorbed:
+        return ((closed.datamart, closed.user_point),)
+    points = dict.fromkeys((closed.user_point, closed.absorbed, view.user_point, view.absorbed))
+    return tuple([(closed.datamart, point) for point in points if point])

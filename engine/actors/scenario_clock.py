@@ -92,6 +92,7 @@ class ScenarioClock:
         self._entering: dict[int, trio.Event] = {}
         self._next_ms: int | None = None
         self._nap: trio.CancelScope | None = None
+        self._asking = trio.lowlevel.ParkingLot()  # Who waits for a look that finds nobody due.
         self._moved = 0
 
     async def run(self) -> None:
@@ -106,7 +107,14 @@ class ScenarioClock:
             elif self._next_ms is not None and self._next_ms <= self._clock.now_ms():
                 await trio.lowlevel.checkpoint()  # A page of rows that stand still; the next one behind it.
             else:
+                self._asking.unpark_all()
                 await self._sleep()
+
+    async def at_rest(self) -> None:
+        """Return after a look that has found nobody who is due and moves; what was due is stored then."""
+        if self._nap is not None:
+            self._nap.cancel(reason="somebody asks")
+        await self._asking.park()
 
     async def enter(self, datamart: int, user_point: bytes, scenario: str) -> bool:
         """Have a person enter a scenario, as an operator may; whether that was possible.

@@ -1,7 +1,7 @@
 """An activity and its person as queries and analyzers look at them: plain values.
 
 What is known of a person comes under the names of the links of `UserPoint` (mediarithmics 7.6). A kind of fact gets
-one by a line in `_OF_FACTS`; a step that is about to change something says how it will be instead (`own`).
+one by a line in `OF_FACTS`; a step that is about to change something says how it will be instead (`own`).
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -20,7 +20,7 @@ Person = Callable[[str], Sequence[Values]]
 
 _values = decoder(dict[str, Any])
 
-_OF_FACTS: Final[Mapping[str, tuple[FactKind, Callable[[bytes | None, int], Sequence[Values]]]]] = {
+OF_FACTS: Final[Mapping[str, tuple[FactKind, Callable[[bytes | None, int], Sequence[Values]]]]] = {
     "profiles": (FactKind.PROFILES, lambda stored, now_ms: profiles.profiles_as_values(stored)),
     "choices": (FactKind.CHOICES, lambda stored, now_ms: choices.choices_as_values(stored)),
     "segments": (
@@ -46,20 +46,6 @@ def values_of(activity: Activity) -> dict[str, Any]:
 def values_in(stored: bytes) -> dict[str, Any]:
     """The same of the JSON of an activity."""
     return decode(_values, stored)
-
-
-def facts_under(link: str, read: Callable[[FactKind], bytes | None], now_ms: int) -> Sequence[Values] | None:
-    """What facts say of a person under a link; None for a link that shows no fact.
-
-    Args:
-        link: a link of `UserPoint`.
-        read: the person's fact of a kind.
-        now_ms: what has ended by then is not shown.
-    """
-    if link not in _OF_FACTS:
-        return None
-    kind, shown = _OF_FACTS[link]
-    return shown(read(kind), now_ms)
 
 
 def document_of(activity: Activity, now_ms: int, person: Person | None = None) -> Document:
@@ -89,8 +75,9 @@ def person_of(
     def of_link(link: str) -> Sequence[Values]:
         if own is not None and link in own:
             return own[link]()
-        if (shown := facts_under(link, context.read, context.now_ms)) is not None:
-            return shown
+        if link in OF_FACTS:
+            kind, shown = OF_FACTS[link]
+            return shown(context.read(kind), context.now_ms)
         if link in _OF_IDENTIFIERS:
             named = {(one.kind, one.namespace, one.value): one for one in (*identifiers, *context.identifiers())}
             return [one.as_json() for one in named.values() if one.kind is _OF_IDENTIFIERS[link]]

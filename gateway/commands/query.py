@@ -46,7 +46,7 @@ def query(
     - SELECT @count{} FROM …, or { field @map(limit: 10) }, with @count, @cardinality, @sum, @avg, @min, @max, @map and
       @date_histogram(interval: "day") behind a field
     - a condition alone selects whole activities (or events)
-    - @name is a query that is defined in the datamart; the names its schema adds are known
+    - @name is a query that the datamart declares; names of its own schema are known, too
 
     Activities and events come newest first. A condition on the time of activities (`date` of a UserActivity,
     `activity_date` of a UserEvent) reads no others. Times are UTC: "2024-03-01", "now-7d/d". Works beside a running
@@ -57,6 +57,8 @@ def query(
         sojourn query 'SELECT @count{} FROM UserEvent WHERE name = "$transaction_confirmed"' --data ./data
         sojourn query 'SELECT { name @map } FROM UserEvent WHERE activity_date >= "now-7d/d"' --data ./data
         sojourn query 'SELECT { id date events { name } } FROM UserActivity WHERE channel_id = 1' --data ./data --json
+        sojourn query 'SELECT @count{} FROM UserPoint WHERE segments { id = "buyers" }' --data ./data
+        sojourn query @buyers --data ./data
     """
     if limit is not None and limit < 1:
         raise CallerError("--limit must be at least 1")
@@ -82,6 +84,8 @@ def query(
 
 def _explained(text: str, error: QueryError) -> str:
     """The error, and the line it is in with a mark under the place."""
+    if text.strip().startswith("@"):  # The place is in the text that the name stands for.
+        return str(error) if not error.row else f"{text.strip()}: {error}"
     if not error.row or len(lines := text.split("\n")) < error.row or len(lines[error.row - 1]) > 1000:
         return str(error) if not error.path.startswith("query.") else f"{error} (at {error.path[6:]})"
     line = lines[error.row - 1].replace("\t", " ")

@@ -136,6 +136,8 @@ async def run(settings: Settings, plan: Plan, display: Display) -> Report:
             with display:
                 await _feed(feeder, plan, display)
             await engine.close_sessions(plan.datamart)
+            # Whose wait was over within the log has moved on in it, not when somebody comes back.
+            await engine.scenarios_at_rest()
 
         stopped_by = await _until_signal(work)
         await feeder.settle()

@@ -5,10 +5,12 @@ from trio.testing import wait_all_tasks_blocked
 
 from engine.actors.settling import Settling
 from engine.model.record import record_size_bytes
-from engine.pipeline.stage import Envelope
+from engine.pipeline.stage import Envelope, Send
 from engine.session.closed import Closed, Source
 from engine.session.member import member_of
+from tests.actors.outbox.world import World, destination
 from tests.actors.routers import point, site_at
+from tests.clocks import START_MS
 from tests.session.build import NOON, record_of
 
 SITE = site_at(1, "site:1", 1)
@@ -71,3 +73,14 @@ async def test_news_that_concern_somebody_else_are_slept_over():
             await wait_all_tasks_blocked()
             settling.settled([])
     assert asked == [7] * 5
+
+
+async def test_the_outbox_hears_of_what_was_committed(autojump_clock):
+    world = World(destination("a"))
+    async with world.running() as outbox:
+        world.send("a", 1)
+        closed = Closed(Source.MOVE, 1, bytes(16), (), saves_state=False)
+        effect = Send(1, "a", (1).to_bytes(16), START_MS, "/1", b"{}")
+        Settling(lambda sequence: False, None, outbox).settled([Envelope(closed, effects=(effect,))])
+        await trio.sleep(1)
+        assert world.called("a") == [1]

@@ -4,7 +4,7 @@ import pytest
 import trio
 from hypothesis import given
 from hypothesis import strategies as st
-from msgspec import Struct
+from msgspec import Struct, structs
 from trio.testing import MockClock, wait_all_tasks_blocked
 
 from engine.actors.overlapping_stage import OverlappingStageActor
@@ -24,8 +24,9 @@ class Move(Effect, frozen=True):
     name: str
 
 
-def envelope(number, user=0, **fields):
-    closed = Closed(source=Source.SESSION, datamart=1, user_point=user.to_bytes(16), sequences=(number,))
+def envelope(number, user=0, absorbed=None, **fields):
+    gone = b"" if absorbed is None else absorbed.to_bytes(16)
+    closed = Closed(source=Source.SESSION, datamart=1, user_point=user.to_bytes(16), sequences=(number,), absorbed=gone)
     return Envelope(closed, **{"activity": Seen(number), **fields})
 
 
@@ -296,6 +297,31 @@ async def test_a_slow_user_does_not_hold_up_the_others(autojump_clock):
         nursery.cancel_scope.cancel()
 
 
+async def test_a_merge_passes_nothing_of_either_user_and_nothing_of_either_passes_it(autojump_clock):
+    """It deletes the saved state of the one that is absorbed: an earlier envelope of that one would put it back."""
+
+    async def step(one):
+        await trio.sleep(50 if number_of(one) == 0 else 0.1)
+        return keep(one)
+
+    chain = Chain(OverlappingStageActor, step)
+    merge = envelope(1, 1, absorbed=2, activity=None)
+    met = envelope(3, 4)
+    met.met = structs.replace(met.closed, user_point=(1).to_bytes(16), absorbed=(4).to_bytes(16))
+    others = [envelope(2, 1), met, envelope(4, 4), envelope(5, 3)]
+    chain.send.send_nowait([envelope(0, 2), merge, *others])
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(chain.actor.run)
+        nursery.start_soon(chain.collect)
+        await trio.sleep(10)
+        assert [number_of(one) for one in chain.out] == [5]
+        assert chain.actor.waiting == 5
+        await trio.sleep(100)
+        assert [number_of(one) for one in chain.out] == [5, 0, 1, 2, 3, 4]
+        assert chain.actor.waiting == 0
+        nursery.cancel_scope.cancel()
+
+
 async def test_what_it_holds_is_bounded(autojump_clock):
     begun = []
 
@@ -319,18 +345,26 @@ async def test_what_it_holds_is_bounded(autojump_clock):
 @pytest.mark.slow
 @given(
     lists=st.lists(
-        st.lists(st.tuples(st.integers(0, 3), st.sampled_from([0, 0, 1, 5, 30]), st.booleans()), max_size=8)
+        st.lists(
+            st.tuples(
+                st.integers(0, 3),
+                st.sampled_from([0, 0, 1, 5, 30]),
+                st.booleans(),
+                st.sampled_from([None, None, None, 0, 1, 2]),
+            ),
+            max_size=8,
+        )
     ),
     calls=st.integers(1, 5),
     held=st.integers(1, 12),
     room=st.integers(0, 3),
 )
 def test_results_leave_in_order_per_user_whatever_the_delays(lists, calls, held, room):
-    """Of each envelope: its user, the seconds its call takes, and whether it has its verdict already."""
+    """Of each envelope: its user, the seconds of its call, whether it has its verdict already, whom it absorbs."""
     numbered = [
         [(number + 100 * at, *fate) for number, fate in enumerate(fates)] for at, fates in enumerate(lists) if fates
     ]
-    delays = {number: seconds for envelopes in numbered for number, _, seconds, _ in envelopes}
+    delays = {number: seconds for envelopes in numbered for number, _, seconds, _, _ in envelopes}
 
     async def step(one):
         await trio.sleep(delays[number_of(one)])
@@ -343,16 +377,19 @@ def test_results_leave_in_order_per_user_whatever_the_delays(lists, calls, held,
         out = await chain.through(
             *[
                 [
-                    envelope(number, user, verdict=Drop("choice") if over else None)
-                    for number, user, _, over in envelopes
+                    envelope(number, user, absorbed, verdict=Drop("choice") if over else None)
+                    for number, user, _, over, absorbed in envelopes
                 ]
                 for envelopes in numbered
             ]
         )
         assert len(out) == len(delays)
         for user in range(4):
-            expected = [number for envelopes in numbered for number, whose, _, _ in envelopes if whose == user]
-            assert [number_of(one) for one in out if user_of(one) == user] == expected
+            expected = [
+                number for envelopes in numbered for number, whose, _, _, whom in envelopes if user in (whose, whom)
+            ]
+            about = [one for one in out if user.to_bytes(16) in (one.closed.user_point, one.closed.absorbed)]
+            assert [number_of(one) for one in about] == expected
         assert chain.actor.statistics().in_hand == 0
 
     trio.run(main, clock=MockClock(autojump_threshold=0))

@@ -5,8 +5,8 @@ holds is a slice of rows, and those of its open calls; the others stay in the st
 
     store ─ slice ─▶ ready ─▶ busy: call … outcome in the writer's line ─▶ committed: forgotten
 
-A row is not read again while it is busy. Where a row comes to lie before the place up to which the lane has read (a
-new request, a retry, a clock set back), it reads from the beginning again.
+A row is not read again while it is busy. Where a row comes to lie before the place up to which the lane has read, or is
+just reading (a new request, a retry after the clock was set back), it reads from the beginning again.
 """
 
 from collections import deque
@@ -30,7 +30,7 @@ from engine.rates import Buckets
 from engine.settings import OutboxSettings
 from engine.store.keys import split_outbox_key
 from engine.store.layout import decode_outbox
-from engine.store.port import Operation
+from engine.store.port import Operation, Put
 
 SLICE_BYTES: Final = 256 << 10
 """Of the rows read at a time: a lane's share of the memory, whatever the requests are."""
@@ -110,6 +110,8 @@ class Lane:
         self._busy: dict[bytes, int] = {}  # When it was due, by key: called, or its outcome is not committed.
         self._after: bytes | None = None  # Up to where it has read.
         self._reads = 0  # Raised with each new beginning: what was being read then is stale.
+        self._told_ms = inf  # The earliest row that was told of since the last read began.
+        self._left: set[bytes] = set()  # Rows that are gone since then: what was read may still hold them.
         self._next_due_ms: int | None = None
         self._news = trio.Event()
         self._swept_s = -inf
@@ -144,8 +146,10 @@ class Lane:
 
     def wake(self, due_ms: int | None = None) -> None:
         """Something has changed; a row was added that is due at this time, wall clock."""
-        if due_ms is not None and self._after is not None and due_ms <= split_outbox_key(self._after).due_ms:
-            self._begin_again()
+        if due_ms is not None:
+            self._told_ms = min(self._told_ms, due_ms)
+            if self._after is not None and due_ms <= split_outbox_key(self._after).due_ms:
+                self._begin_again()
         self._news.set()
 
     def close(self) -> None:
@@ -190,6 +194,7 @@ class Lane:
         """Read the next slice of what is due, and when the first row behind it will be."""
         while True:
             reads, now_ms = self._reads, self._means.wall_ms()
+            self._told_ms = inf
             rows = await self._read(self._after)
             if reads != self._reads:
                 continue
@@ -201,8 +206,11 @@ class Lane:
                     self._next_due_ms = due_ms
                     break
                 self._after = key
-                if key not in self._busy:
+                if key not in self._busy and key not in self._left:
                     self._ready.append((key, value))
+            if self._after is not None and self._told_ms <= split_outbox_key(self._after).due_ms:
+                # Of a row that may have come behind the look at the store: the next one is from the beginning.
+                self._after = None
             if self._ready:
                 await self._trim()
                 return
@@ -211,6 +219,7 @@ class Lane:
 
     async def _read(self, after: bytes | None) -> Rows:
         limit = self._means.settings.slice_rows
+        self._left.clear()
         return await self._means.read(prefix=self._prefix, after=after, limit=limit, max_bytes=SLICE_BYTES)
 
     def _begin(self) -> float:
@@ -301,18 +310,19 @@ class Lane:
 
     async def _settle(self, keys: Sequence[bytes], operations: Sequence[Operation]) -> Ticket | None:
         """Put what has become of rows in the writer's line; they are busy until that is committed."""
-        done = partial(self._done, keys)
+        done = partial(self._done, keys, [one.key for one in operations if isinstance(one, Put)])
         try:
             return await self._means.writer.submit_when_possible(operations, size_of(operations), done)
         except Closing:
             return None  # The rows stay as they are; the next start sends them again.
 
-    def _done(self, keys: Sequence[bytes]) -> None:
+    def _done(self, keys: Sequence[bytes], put: Sequence[bytes]) -> None:
         for key in keys:
             self._busy.pop(key, None)
-        # Whatever was written lies behind the time that it was written; where the clock was set back, it need not lie
-        # behind what was read.
-        if self._after is not None and split_outbox_key(self._after).due_ms > self._means.wall_ms():
+        self._left.update(keys)
+        # What waits for another attempt lies behind the time of this one; where the clock was set back, it need not
+        # lie behind what was read.
+        if self._after is not None and any(key <= self._after for key in put):
             self._begin_again()
         self._news.set()
 
@@ -344,7 +354,7 @@ class Lane:
             now_ms = self._means.wall_ms()
             for key, value in rows:
                 at = split_outbox_key(key)
-                if key in self._busy or len(keys) >= most:
+                if key in self._busy or key in self._left or len(keys) >= most:
                     continue
                 try:
                     waiting = (key, at, decode_outbox(value))

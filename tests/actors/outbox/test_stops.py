@@ -69,3 +69,22 @@ async def test_a_clock_that_is_set_back_loses_nothing(autojump_clock):
         await trio.sleep(2 * HOUR_MS / 1000)
         assert world.waiting() == []
         assert world.counts()["sent"] == 1
+
+
+async def test_a_retry_that_comes_to_lie_before_what_was_read_is_not_passed_over(autojump_clock):
+    """The clock is set back during a call; a request of next month keeps the lane waiting."""
+    world = World(destination("a", max_calls=2), pause_after_failures=1000)
+    world.answers["a"] = always(500, after_s=5)
+    world.send("a", 1, due=0)
+    world.send("a", 2, due=1000)
+    world.send("a", 9, due=30 * 24 * HOUR_MS)
+    async with world.running():
+        await trio.sleep(3)
+        assert world.called("a") == [1, 2]
+        world.clock._start_ms -= HOUR_MS
+        await trio.sleep(4)
+        assert [one[:2] for one in world.waiting()][:2] == [(1, 1), (2, 1001)], "not under their own keys again"
+        world.answers["a"] = at_once
+        await trio.sleep(2 * HOUR_MS / 1000)
+        assert world.called("a") == [1, 2, 1, 2]
+        assert [number for number, _, _ in world.waiting()] == [9]

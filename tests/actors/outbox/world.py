@@ -45,6 +45,28 @@ class InlineWriter:
         return Committed()
 
 
+class SlowWriter(InlineWriter):
+    """Takes at once what is submitted; each is on disk a second later."""
+
+    class Ticket:
+        def __init__(self):
+            self.done = trio.Event()
+
+        async def settled(self):
+            await self.done.wait()
+
+    async def submit_when_possible(self, operations, size_bytes, on_commit=None):
+        ticket = self.Ticket()
+        trio.lowlevel.spawn_system_task(self._commit_later, operations, size_bytes, on_commit, ticket)
+        await trio.lowlevel.checkpoint()
+        return ticket
+
+    async def _commit_later(self, operations, size_bytes, on_commit, ticket):
+        await trio.sleep(1)
+        await super().submit_when_possible(operations, size_bytes, on_commit)
+        ticket.done.set()
+
+
 class World:
     """Attributes:
     answers: by destination, an async function of (path, body) that gives a status or an `Answer`.
