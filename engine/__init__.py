@@ -6,7 +6,7 @@ async with open_engine() as engine:
 """
 
 from engine.actors.examine import split_items
-from engine.actors.gather import Gathered
+from engine.actors.gather import Gathered, Listening
 from engine.actors.plugin_desk import PluginAnalyzer, PluginDesk
 from engine.actors.receipt import Idempotency, ItemError, ItemResult, Original, Receipt
 from engine.applying import apply_to_directory
@@ -81,6 +81,7 @@ __all__ = [
     "IdempotencyConflict",
     "ItemError",
     "ItemResult",
+    "Listening",
     "MadeToken",
     "MemoryStore",
     "Original",

@@ -1,13 +1,14 @@
 """The running engine as a program sees it: take items in, read activities back, ask how it is."""
 
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager
 from typing import Any
 from uuid import UUID
 
 import trio
 from msgspec import Struct
 
-from engine.actors.gather import Gathered, Gatherer
+from engine.actors.gather import Gathered, Gatherer, Listening
 from engine.actors.intake import Intake
 from engine.actors.plugin_desk import PluginDesk
 from engine.actors.receipt import Idempotency, Original, Receipt
@@ -59,6 +60,8 @@ class Engine(Lookups):
         plugins: what analyzers that are programs of their own may ask for.
         reader: everything that is stored; its methods block, so call them in a thread.
         explainer: what becomes of an activity, and why; `explain(item)` is its `item`.
+        accept_for: `accept_soon` for who listens by itself: one object less a request. Takes who listens, the item, its
+            datamart and the step; raises as `accept_soon` does.
         drained: after the block: whether all that had closed was stored within the budgets of a stop. What was not is
             in the journal, and the next start goes on with it.
         new_admin_token: the admin token that this start made, or None: it is shown once, only its hash is kept.
@@ -92,6 +95,7 @@ class Engine(Lookups):
         self.reader = reader
         self.explainer = explainer
         self.explain = explainer.item
+        self.accept_for: Callable[[Listening, bytes, int, str], None] = gatherer.add_for
         self.drained = False
         self.new_admin_token = definitions.new_admin_token
 
@@ -155,6 +159,11 @@ class Engine(Lookups):
             Closing: the engine stops.
         """
         return self._gatherer.add(item, datamart=datamart, step=step)
+
+    def gathering(self) -> AbstractContextManager[None]:
+        """A block, without any await, at whose end is taken what `accept_soon` was given within it: for who knows when
+        a pass ends. It costs less than to wait for it."""
+        return self._gatherer
 
     def reject(
         self, payload: bytes, *, reason: str, stage: str, datamart: int = 1, event_id: str | None = None

@@ -5,7 +5,6 @@ so that asking them stays a look-up in a dict.
 """
 
 from collections.abc import Callable
-from functools import partial
 
 from msgspec import Struct, field
 
@@ -32,6 +31,7 @@ class Definitions(Struct):
         new_admin_token: when this start made one.
         rules: what items are checked against, by datamart; of those that take events.
         programs: the steps, by datamart.
+        revision: goes up with each swap: who remembers what follows from definitions asks for it first.
     """
 
     settings: Settings
@@ -42,6 +42,7 @@ class Definitions(Struct):
     new_admin_token: str | None = None
     rules: dict[int, Rules] = field(default_factory=dict)
     programs: dict[int, Program] = field(default_factory=dict)
+    revision: int = 0
 
     def default_compartment(self, datamart: int) -> str:
         """The compartment of accounts that name none; also of a datamart that has been removed."""
@@ -74,6 +75,7 @@ class Definitions(Struct):
 
     def swap(self, holding: Holding) -> None:
         """From now on this holds."""
+        self.revision += 1
         self.holding = holding
         self.registry = holding.registry
         self.keyring = Keyring(self.tokens, holding.registry)
@@ -107,7 +109,7 @@ def _rules(registry: Registry, settings: Settings) -> dict[int, Rules]:
     session = settings.session
     return {
         one.id: Rules(
-            channel=partial(registry.channel, one.id),
+            channel={channel.key: channel for channel in registry.channels(one.id)}.get,
             default_compartment=one.default_compartment,
             max_future_ms=session.max_future_ms,
             max_activity_chars=session.max_activity_chars,

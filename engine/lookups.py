@@ -66,6 +66,11 @@ class Lookups:
         """
         return await self._applier.versions(datamart, kind, name)
 
+    @property
+    def revision(self) -> int:
+        """Goes up with each change of the definitions, tokens and channels among them."""
+        return self._definitions.revision
+
     def authorize(self, token: str, *, scope: str, datamart: int | None) -> Access | None:
         """What a token may do, or None when it may not do this (decision 39).
 

@@ -5,9 +5,14 @@ import os
 import re
 import subprocess
 import sys
+import time
+import tomllib
 from pathlib import Path
 
 import pytest
+
+from engine import Settings, apply_to_directory, load_settings
+from engine.model.webhook_signature import signature_headers
 
 ROOT = Path(__file__).parent.parent
 BLOCK = re.compile(r"^```([^\n]*)\n(.*?)^```", re.MULTILINE | re.DOTALL)
@@ -130,6 +135,56 @@ def test_every_section_of_the_settings_is_in_the_architecture():
     text = read("ARCHITECTURE.md")
     missing = [name for name in sections() if not re.search(rf"`\[?{name}\b|^\[{name}\]", text, re.MULTILINE)]
     assert missing == [], "ARCHITECTURE.md names no `[section]` for these"
+
+
+def tables(language: str) -> list[tuple[str, str]]:
+    """The blocks of a language with a table of a datamart in them: document and number, text."""
+    documents = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+    return [
+        (f"{document.name}-{number}", block)
+        for document in documents
+        for number, block in enumerate(blocks(document.read_text(encoding="utf-8"), language), 1)
+        if "[[datamart]]" in block
+    ]
+
+
+@pytest.mark.parametrize("block", [block for _, block in tables("toml")], ids=[name for name, _ in tables("toml")])
+def test_an_example_of_definitions_or_settings_is_accepted(block: str, tmp_path: Path):
+    """What only settings have, other tables and signing keys, makes it a file of settings; any other is applied."""
+    declared = tomllib.loads(block)
+    if set(declared) != {"datamart"} or any("signing_key" in one for one in declared["datamart"]):
+        file = tmp_path / "sojourn.toml"
+        file.write_text(block, encoding="utf-8")
+        assert load_settings(file, {}).datamarts
+    else:
+        assert apply_to_directory(tmp_path / "data", Settings(), declared, dry_run=True).changes
+
+
+def examples_of(document: str) -> dict[str, object]:
+    """What the Python blocks of a document define."""
+    found: dict[str, object] = {}
+    for block in blocks(read(document), "python"):
+        exec(compile(block, document, "exec"), found)
+    return found
+
+
+def test_the_receiver_in_the_documents_tells_our_signature_from_others():
+    verify = examples_of("docs/pipeline.md")["verify"]
+    assert callable(verify)
+    now_s = int(time.time())
+    for secret in ("whsec_MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3", "long and random"):
+        headers = signature_headers(secret, "0b7c", now_s, b"{}")
+        assert verify(secret, headers, b"{}")
+        assert not verify(secret, headers, b"{ }")
+        assert not verify("another", headers, b"{}")
+        assert not verify(secret, signature_headers(secret, "0b7c", now_s - 3600, b"{}"), b"{}")
+
+
+def test_the_callable_in_the_documents_does_what_it_says():
+    clean = examples_of("docs/pipeline.md")["clean"]
+    assert callable(clean)
+    events = [{"$event_name": "noise"}, {"$event_name": "kept"}]
+    assert clean({"$events": events}, {"brand": "ACME"}) == {"$events": events[1:], "brand": "ACME"}
 
 
 def test_the_readers_of_documents_see_what_they_should():

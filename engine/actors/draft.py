@@ -11,13 +11,13 @@ from engine.actors.seen import Overlay as SeenOverlay
 from engine.actors.user_actor import UserKey
 from engine.errors import CallerError
 from engine.identity.attach import NoUserIdentifier
-from engine.model.channel import ChannelSettings
+from engine.model.limits import MAX_REQUEST_RECORD_BYTES
 from engine.model.record import RECORD_BYTES, Record, RecordKind, encode_rows, record_size_bytes
 from engine.store.layout import DeadLetter, encode_dead_letter
 from engine.store.port import AddDeadLetter, AppendJournal, Count, Operation
 
 
-class Delivery(Struct):
+class Delivery(Struct, gc=False):
     """Records of one user point, to be delivered as one message."""
 
     key: UserKey
@@ -48,6 +48,7 @@ class Draft:
     """
 
     __slots__ = (
+        "_deliveries",
         "_open",
         "arrival_ms",
         "counts",
@@ -95,6 +96,19 @@ class Draft:
         self.repeated = 0
         self.late = 0
         self._open: dict[UserKey, Delivery] = {}
+        self._deliveries: list[Delivery] = []
+
+    def check_size(self) -> None:
+        """Refuse a request that grows beyond all measure.
+
+        Raises:
+            CallerError: `request_too_large`.
+        """
+        if self.size_bytes > MAX_REQUEST_RECORD_BYTES:
+            raise CallerError(
+                f"the request makes more than {MAX_REQUEST_RECORD_BYTES} bytes of journal records; send less",
+                code="request_too_large",
+            )
 
     def count(self, name: str, amount: int = 1) -> None:
         """Raise a counter with this request's transaction."""
@@ -172,25 +186,34 @@ class Draft:
         key = (record.datamart, record.user_point)
         delivery = self._open.get(key)
         if delivery is None:
-            delivery = self._open[key] = Delivery(key, [record], size_bytes)
-            self.routes.append(delivery)
+            self._deliver(key, record, size_bytes)
         else:
             delivery.records.append(record)
             delivery.size_bytes += size_bytes
 
-    def add_event(self, examined: Examined, channel: ChannelSettings, unit: Unit, user_point: bytes) -> None:
+    def _deliver(self, key: UserKey, record: Record, size_bytes: int) -> None:
+        delivery = self._open[key] = Delivery(key, [record], size_bytes)
+        self.routes.append(delivery)
+        self._deliveries.append(delivery)
+
+    def add_event(self, examined: Examined, unit: Unit, user_point: bytes) -> None:
         """`add` of the record of an event of a session, in a third of the time: nearly all that is added."""
-        datamart = self.datamart
+        channel = examined.channel
+        assert channel is not None
+        datamart, arrival_ms, ts_ms = self.datamart, self.arrival_ms, unit.ts_ms
+        # As `late_before_ms`, but for the call.
+        if ts_ms < arrival_ms - channel.gap_ms - channel.grace_ms:
+            self.late += 1
         sequence = self.sequence = self.sequence + 1
         record = Record(
             sequence,
             examined.kind,
-            self.arrival_ms,
+            arrival_ms,
             datamart,
             user_point,
             channel.key,
             channel.version,
-            unit.ts_ms,
+            ts_ms,
             1,
             examined.process,
             examined.root,
@@ -203,15 +226,17 @@ class Draft:
         key = (datamart, user_point)
         delivery = self._open.get(key)
         if delivery is None:
+            # As `_deliver`, but for the call.
             delivery = self._open[key] = Delivery(key, [record], size_bytes)
             self.routes.append(delivery)
+            self._deliveries.append(delivery)
         else:
             delivery.records.append(record)
             delivery.size_bytes += size_bytes
 
     def deliveries(self) -> list[Delivery]:
         """The deliveries among the routes."""
-        return [route for route in self.routes if isinstance(route, Delivery)]
+        return self._deliveries
 
     def transaction(self) -> list[Operation]:
         """All operations of the request, the journal first."""

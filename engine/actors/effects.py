@@ -15,7 +15,7 @@ MS_PER_MINUTE: Final = 60_000
 def written(
     effects: Sequence[Effect], now_ms: int, *, user_point: bytes = b"", sequence: int = 0
 ) -> tuple[Operation, ...]:
-    """What effects write, in their order.
+    """What effects write, in their order, then what they count.
 
     Args:
         effects: of one envelope.
@@ -25,7 +25,15 @@ def written(
     """
     if not effects:
         return ()
-    return tuple([one for effect in effects for one in _operations(effect, now_ms, user_point, sequence)])
+    found: list[Operation] = []
+    counts: dict[int, list[tuple[str, int]]] = {}
+    for effect in effects:
+        if type(effect) is CountUp:  # Together: an operation for each costs more than all else of it.
+            counts.setdefault(effect.datamart, []).append((effect.name, effect.amount))
+        else:
+            found += _operations(effect, now_ms, user_point, sequence)
+    found += [Count(datamart, tuple(amounts), now_ms) for datamart, amounts in counts.items()]
+    return tuple(found)
 
 
 def stored(
@@ -90,7 +98,5 @@ def _operations(effect: Effect, now_ms: int, user_point: bytes, sequence: int) -
             return [Put(Db.OUTBOX, key, encode_outbox(row))]
         case Attach():
             return []  # What it writes depends on who is who by then: `engine.actors.attaching`.
-        case CountUp():
-            return [Count(effect.datamart, ((effect.name, effect.amount),), now_ms)]
         case _:
             raise TypeError(f"nobody writes {type(effect).__name__}")

@@ -6,12 +6,12 @@ the loop, so they wait for its end, some microseconds, and share that. All or no
 the lot cannot be taken, each is tried by itself.
 
     add ─▶ add ─▶ add ─┐
-                       └▶ next pass: accept([…]) ─▶ one ticket ─▶ each hears when it is durable
+                       └▶ end of the pass: accept([…]) ─▶ one ticket ─▶ each hears when it is durable
 """
 
 from collections.abc import Callable, Sequence
 from functools import partial
-from typing import Final
+from typing import Final, Protocol
 
 import trio
 
@@ -29,6 +29,20 @@ OnTaken = Callable[[Exception | None], None]
 """Hears that an item is on disk, or why it is not."""
 
 
+class Listening(Protocol):
+    """Who had an item gathered, and hears what becomes of it.
+
+    Attributes:
+        results: of the one item, set when it is taken; empty until then, and where nothing was taken.
+    """
+
+    results: tuple[ItemResult, ...]
+
+    def tell(self, error: Exception | None) -> None:
+        """It is on disk, or why it is not. Called once."""
+        ...
+
+
 class Gathered:
     """The answer to one `accept_soon`.
 
@@ -36,10 +50,9 @@ class Gathered:
         results: of its one item; empty until the pass is over, and where nothing was taken.
     """
 
-    __slots__ = ("_callback", "_error", "_is_settled", "_receipt", "item", "results")
+    __slots__ = ("_callback", "_error", "_is_settled", "results")
 
-    def __init__(self, item: bytes) -> None:
-        self.item = item
+    def __init__(self) -> None:
         self.results: tuple[ItemResult, ...] = ()
         self._callback: OnTaken | None = None
         self._is_settled = False
@@ -70,10 +83,20 @@ class Gathered:
 
     def tell(self, error: Exception | None) -> None:
         """It is on disk, or will not be; the one who took it says so."""
-        self._is_settled, self._error, self.item = True, error, b""
+        self._is_settled, self._error = True, error
         callback, self._callback = self._callback, None
         if callback is not None:
             callback(error)
+
+
+class _Lot:
+    """Items of one datamart that came in under one step, and who listens to each."""
+
+    __slots__ = ("items", "listening")
+
+    def __init__(self) -> None:
+        self.items: list[bytes] = []
+        self.listening: list[Listening] = []
 
 
 class Gatherer:
@@ -85,9 +108,17 @@ class Gatherer:
 
     def __init__(self, accept: Accept) -> None:
         self._accept = accept
-        self._groups: dict[tuple[int, str], list[Gathered]] = {}
+        self._lots: dict[tuple[int, str], _Lot] = {}
         self._work = trio.lowlevel.ParkingLot()
         self._is_running = False
+        self._is_held = False
+
+    def __enter__(self) -> None:
+        """What is added until the end of the block, which must not await, is taken there: no task has to be woken."""
+        self._is_held = True
+
+    def __exit__(self, *_: object) -> None:
+        self.flush()
 
     def add(self, item: bytes, *, datamart: int, step: str) -> Gathered:
         """Take an item at the end of this pass.
@@ -95,25 +126,36 @@ class Gatherer:
         Raises:
             Closing: nobody would: the engine does not run.
         """
+        gathered = Gathered()
+        self.add_for(gathered, item, datamart, step)
+        return gathered
+
+    def add_for(self, listening: Listening, item: bytes, datamart: int, step: str) -> None:
+        """`add` for who listens by itself.
+
+        Raises:
+            Closing: nobody would: the engine does not run.
+        """
         if not self._is_running:
             raise Closing("the engine is stopping")
-        if not self._groups:
+        lots = self._lots
+        if not lots and not self._is_held:
             self._work.unpark()
-        gathered = Gathered(item)
-        group = self._groups.get((datamart, step))
-        if group is None:
-            self._groups[datamart, step] = [gathered]
-        else:
-            group.append(gathered)
-            if len(group) >= MAX_TOGETHER:
-                self.flush()
-        return gathered
+        lot = lots.get((datamart, step))
+        if lot is None:
+            lot = lots[datamart, step] = _Lot()
+        lot.items.append(item)
+        lot.listening.append(listening)
+        if len(lot.items) >= MAX_TOGETHER:
+            self.flush()
 
     def flush(self) -> None:
         """Take now what has been added: what comes behind it shall not overtake it."""
-        groups, self._groups = self._groups, {}
-        for (datamart, step), group in groups.items():
-            self._take(group, datamart, step)
+        self._is_held = False
+        if self._lots:
+            lots, self._lots = self._lots, {}
+            for (datamart, step), lot in lots.items():
+                self._take(lot.items, lot.listening, datamart, step)
 
     async def run(self, *, task_status: "trio.TaskStatus[None]" = trio.TASK_STATUS_IGNORED) -> None:
         """Flush after every pass in which something was added."""
@@ -121,7 +163,7 @@ class Gatherer:
         task_status.started()
         try:
             while True:
-                if not self._groups:
+                if not self._lots:
                     await self._work.park()
                 self.flush()
                 await trio.lowlevel.checkpoint()
@@ -129,30 +171,30 @@ class Gatherer:
             self._is_running = False
             self.flush()
 
-    def _take(self, group: Sequence[Gathered], datamart: int, step: str) -> None:
+    def _take(self, items: Sequence[bytes], listening: Sequence[Listening], datamart: int, step: str) -> None:
         # Supervision is the point here: what fails for one of them, whatever it is, must not fail for the others.
         try:
-            receipt = self._accept([one.item for one in group], datamart, step)
+            receipt = self._accept(items, datamart, step)
         except Exception as error:
             if isinstance(error, HotUser) and error.items:
                 # The others are still one lot: a robot shall not make each of them a lot of its own.
                 hot = set(error.items)
-                _tell_all([one for index, one in enumerate(group) if index in hot], error)
-                if others := [one for index, one in enumerate(group) if index not in hot]:
-                    self._take(others, datamart, step)
-            elif len(group) > 1:
-                for one in group:
-                    self._take((one,), datamart, step)
+                _tell_all([listening[index] for index in sorted(hot)], error)
+                if cool := [index for index in range(len(items)) if index not in hot]:
+                    self._take([items[at] for at in cool], [listening[at] for at in cool], datamart, step)
+            elif len(items) > 1:
+                for item, one in zip(items, listening, strict=True):
+                    self._take((item,), (one,), datamart, step)
             else:
-                _tell_all(group, error)
+                _tell_all(listening, error)
             return
-        for one, result in zip(group, receipt.results, strict=True):
+        for one, result in zip(listening, receipt.results, strict=True):
             one.results = (result,)
-        receipt.when_durable(partial(_tell_all, group))
+        receipt.when_durable(partial(_tell_all, listening))
 
 
-def _tell_all(group: Sequence[Gathered], error: Exception | None) -> None:
-    for one in group:
+def _tell_all(listening: Sequence[Listening], error: Exception | None) -> None:
+    for one in listening:
         try:
             one.tell(error)
         except Exception as raised:

@@ -184,17 +184,17 @@ class Intake:
                 return lone
             draft = self._draft(datamart, arrival_ms)
         self._taking.look_up(draft, looked_at)
-        for index, found in enumerate(looked_at):
+        index, count = 0, len(looked_at)
+        while (index := self._taking.add_usual(draft, looked_at, index)) < count:
+            found = looked_at[index]
             error = self._taking.add(draft, found) if isinstance(found, Examined) else found
             if error is not None and originals is None:
                 draft.refuse(weight_of(items[index]), error)
             elif error is not None and originals is not None:
                 self._lost(draft, originals[index], error, weight_of(items[index]))
-            if draft.size_bytes > MAX_REQUEST_RECORD_BYTES:
-                raise CallerError(
-                    f"the request makes more than {MAX_REQUEST_RECORD_BYTES} bytes of journal records; send less",
-                    code="request_too_large",
-                )
+            draft.check_size()
+            index += 1
+        draft.check_size()
         draft.count_taken(step)
         # Of a request that brought nothing, nothing has to be known again.
         if idempotency is not None and any(one.status != "refused" for one in draft.results):

@@ -11,7 +11,7 @@ from engine.actors.ticket import OnDurable, Ticket
 Status = Literal["accepted", "duplicate", "refused"]
 
 
-class ItemError(Struct, frozen=True):
+class ItemError(Struct, frozen=True, gc=False):
     """Why an item was refused: a stable code, a sentence, and the JSON path to the fault."""
 
     code: str
@@ -19,7 +19,7 @@ class ItemError(Struct, frozen=True):
     path: str
 
 
-class ItemResult(Struct, frozen=True):
+class ItemResult(Struct, frozen=True, gc=False):
     """What became of one item.
 
     Attributes:

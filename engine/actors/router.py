@@ -119,10 +119,19 @@ class Router:
 
     def deliver_to(self, entry: Entry, records: Sequence[Record], size_bytes: int) -> None:
         """`deliver` to an entry that `at_leisure` gave in this step."""
-        if not entry.is_idle:
+        # As `Entry.is_idle`, but for the call.
+        if not entry.is_waiting or entry.mailbox.messages:
             entry.mailbox.put(records, size_bytes)
-        elif len(records) != 1 or not self._extend(entry, records[0]):
-            self._apply(entry, records)
+            return
+        # A record that just joins a session leaves as many of them open, and the wheel looks at the entry before it is
+        # due: nothing else is to do.
+        if len(records) == 1 and entry.bucket is not None and not (self._failures and self.quarantined(entry.key)):
+            try:
+                if entry.visitor.extend(records[0]):
+                    return
+            except Exception:
+                pass  # It raises again where it is told.
+        self._apply(entry, records)
 
     def deliver(self, key: UserKey, records: Sequence[Record], size_bytes: int) -> None:
         """Give records to the user point's actor, spawning it when there is none.
@@ -137,18 +146,6 @@ class Router:
         if entry is None:
             entry = self._spawn(key, Visitor(key[0], key[1], self._channels(key[0])))
         self.deliver_to(entry, records, size_bytes)
-
-    def _extend(self, entry: Entry, record: Record) -> bool:
-        """`_apply` where a record just joins a session; False: nothing has happened.
-
-        As many sessions are open as before, and the wheel looks at the entry before it is due: nothing else is to do.
-        """
-        if entry.bucket is None or (self._failures and self.quarantined(entry.key)):
-            return False
-        try:
-            return entry.visitor.extend(record)
-        except Exception:
-            return False  # It raises again where it is told.
 
     def _apply(self, entry: Entry, records: Sequence[Record]) -> None:
         leaving = apply_records(entry, self, records)

@@ -10,8 +10,8 @@ from engine.actors.receipt import ItemResult, Original
 from engine.actors.seen import SeenKeys
 from engine.errors import CallerError
 from engine.model.identifiers import Identifier, uuid_text
+from engine.model.limits import MAX_REQUEST_RECORD_BYTES
 from engine.model.record import RecordKind
-from engine.session.boundary import late_before_ms
 
 _EVENT: Final = RecordKind.EVENT
 _ITEM: Final = RecordKind.ITEM
@@ -69,22 +69,34 @@ class Taking:
         if any(event_ids):
             self._seen.look_up(draft.seen, datamart=draft.datamart, event_ids=list(filter(None, event_ids)))
 
+    def add_usual(self, draft: Draft, found: Sequence[Examined | CallerError], start: int) -> int:
+        """Take items from `start` on as long as each is one event of a session of a known user, without an id: nearly
+        every item of a browser. Returns the index of the first that is something else.
+
+        It comes to what `add` does, in half the time.
+        """
+        if draft.seen.read:  # Some event of the request has an id.
+            return start
+        at_hand, identities, datamart = self._identities.at_hand, draft.identities, draft.datamart
+        add_event, results = draft.add_event, draft.results
+        before = len(results)
+        for index in range(start, len(found)):
+            examined = found[index]
+            if type(examined) is not Examined or examined.kind is not _EVENT or len(examined.units) != 1:
+                break
+            user_point = at_hand(identities, datamart, examined.keys)
+            if user_point is None or draft.size_bytes > MAX_REQUEST_RECORD_BYTES:
+                break
+            add_event(examined, examined.units[0], user_point)
+            results.append(ItemResult("accepted", 1, uuid_text(user_point)))
+        taken = len(results) - before
+        draft.events += taken
+        return start + taken
+
     def add(self, draft: Draft, examined: Examined) -> CallerError | None:
         """Take an item into the draft, or say why not."""
         units = examined.units
-        channel = examined.channel
         has_ids = bool(draft.seen.read)
-        if len(units) == 1 and channel is not None and examined.kind is _EVENT and not has_ids:
-            # Nearly every item of a browser: as below.
-            user_point = self._identities.at_hand(draft.identities, draft.datamart, examined.keys)
-            if user_point is not None:
-                unit = units[0]
-                draft.add_event(examined, channel, unit, user_point)
-                if unit.ts_ms < draft.arrival_ms - channel.gap_ms - channel.grace_ms:
-                    draft.late += 1
-                draft.events += 1
-                draft.results.append(ItemResult("accepted", 1, uuid_text(user_point)))
-                return None
         if has_ids:  # Some event of the request has an id.
             units = self._new_units(draft, units)
         repeated = len(examined.units) - len(units)
@@ -152,14 +164,10 @@ class Taking:
             weight = max(1, len(units))
             draft.add(item_record(draft, examined, user_point, examined.ts_ms, weight, events_array(units)))
             return weight
-        channel = examined.channel
-        if channel is None or examined.kind is not _EVENT:
+        if examined.kind is not _EVENT:
             for unit in units:
                 draft.add(item_record(draft, examined, user_point, unit.ts_ms, 1, unit.body))
             return len(units)
-        late_ms = late_before_ms(channel, draft.arrival_ms)
         for unit in units:
-            draft.add_event(examined, channel, unit, user_point)
-            if unit.ts_ms < late_ms:
-                draft.late += 1
+            draft.add_event(examined, unit, user_point)
         return len(units)

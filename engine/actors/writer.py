@@ -300,8 +300,9 @@ class Writer:
         while self._untold:
             listeners, fault = self._untold.popleft()
             for start in range(0, len(listeners), TELL_SLICE):
+                if start:
+                    await trio.lowlevel.cancel_shielded_checkpoint()
                 call_all(listeners[start : start + TELL_SLICE], fault)
-                await trio.lowlevel.cancel_shielded_checkpoint()
 
     def _finish(self, ticket: Ticket, report: CommitReport) -> None:
         """Book a batch that is on disk and tell all concerned, in one synchronous step."""

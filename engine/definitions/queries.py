@@ -2,6 +2,8 @@
 
 from typing import Any, Final
 
+from msgspec import structs
+
 from engine.definitions.declared.goals import QueryText
 from engine.definitions.declared.schema import SchemaMapping
 from engine.definitions.defined import Defined
@@ -39,18 +41,23 @@ def resolve_query(query: QueryText, defined: Defined, path: str) -> str | dict[s
     raise CallerError("queries that name each other in a circle", code="bad_definition", path=path)
 
 
-def compile_declared(query: QueryText, defined: Defined, path: str) -> Condition:
+def compile_declared(query: QueryText, defined: Defined, path: str, *, sees_person: bool = True) -> Condition:
     """Compile a query of a definition, over the schema of its datamart.
 
     Args:
         query: as it is declared, also `@name`.
         defined: of the datamart.
         path: of the query in what is declared, for errors.
+        sees_person: False where it is asked of an activity alone, as a goal's (decision 29): what is known of the
+            person has no name then.
 
     Raises:
         CallerError: there is no query of this name, or (`QueryError`) it cannot be asked.
     """
-    return compile_query(resolve_query(query, defined, path), path=path, schema=schema_of(defined))
+    schema = schema_of(defined)
+    return compile_query(
+        resolve_query(query, defined, path), path=path, schema=schema if sees_person else _of_activities(schema)
+    )
 
 
 def check_queries(defined: Defined) -> None:
@@ -73,6 +80,15 @@ def schema_of(defined: Defined) -> Schema:
     """
     mapping = defined.schema
     return DEFAULT if not mapping.fields and not mapping.links else _extended(mapping)
+
+
+def _of_activities(schema: Schema) -> Schema:
+    """The schema without what is known of persons beside their activities."""
+    types = {
+        name: structs.replace(one, links={link: to for link, to in one.links.items() if to.source != "PERSON"})
+        for name, one in schema.types.items()
+    }
+    return Schema(types, schema.mirrors)
 
 
 def _extended(mapping: SchemaMapping) -> Schema:

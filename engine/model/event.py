@@ -24,7 +24,7 @@ class SentProperties(Struct, gc=False):
     """Any JSON object: the engine keeps the properties of an event as they were sent."""
 
 
-class SentEvent(Struct, rename=lambda name: "$" + name, kw_only=True):
+class SentEvent(Struct, rename=lambda name: "$" + name, kw_only=True, gc=False):
     """The fields of a sent event that the engine reads; all others are kept beside them."""
 
     event_name: EventName
@@ -97,27 +97,23 @@ def address_reader(others: Iterable[str]) -> Callable[[bytes], tuple[str, str] |
     Args:
         others: names of properties.
     """
-    names = {"url": "$url", "referrer": "$referrer"} | {f"other_{at}": name for at, name in enumerate(others)}
-    properties = msgspec.defstruct(
-        "Properties",
-        [(field, Raw | None if field.startswith("other") else str | None, None) for field in names],
-        rename=names,
-        gc=False,
-    )
+    fields: list[tuple[str, object, object]] = [("url", str | None, None), ("referrer", str | None, None)]
+    renamed = {"url": "$url", "referrer": "$referrer"}
+    for at, name in enumerate(others):
+        # Nothing but null is of this type, so any value ends the decoding: nobody has to look for it afterwards.
+        fields.append((f"other_{at}", None, None))
+        renamed[f"other_{at}"] = name
+    properties = msgspec.defstruct("Properties", fields, rename=renamed, gc=False)
     told = msgspec.defstruct("Told", [("properties", properties | None, None)], rename={"properties": "$properties"})
-    decode_told = msgspec.json.Decoder(told).decode
-    nothing = (None,) * (len(names) - 2)
-    values_of = msgspec.structs.astuple
+    decode_told: Callable[[bytes], Any] = msgspec.json.Decoder(told).decode
 
     def read(body: bytes) -> tuple[str, str] | None:
         try:
-            found = decode_told(body)
+            found = decode_told(body).properties
         except (msgspec.DecodeError, UnicodeDecodeError):
             return None
-        values = values_of(values_of(found)[0] or empty)
-        return (values[0] or "", values[1] or "") if values[2:] == nothing else None
+        return (found.url or "", found.referrer or "") if found is not None else ("", "")
 
-    empty = properties()
     return read
 
 

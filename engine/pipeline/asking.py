@@ -51,8 +51,8 @@ def answered(
     """
     try:
         question = next(asking)
+        # What is said at once is said again, and need not be remembered.
         while (answer := _recall(envelope, question) or oracle.at_once(question)) is not None:
-            _remember(envelope, question, answer)
             question = asking.send(answer)
     except StopIteration as end:
         return then(end.value)

@@ -157,7 +157,7 @@ def build(defined: Defined, compiled: CompileQuery | None = None) -> Stage:
     """
     if not defined.goals:
         return keep
-    goals = _Goals(defined, compiled or (lambda query, path: compile_declared(query, defined, path)))
+    goals = _Goals(defined, compiled or (lambda query, path: compile_declared(query, defined, path, sees_person=False)))
 
     def conversions(closed: Closed, activity: Activity, context: Context) -> Keep:
         names = {event.name for event in activity.events}

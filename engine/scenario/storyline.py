@@ -135,6 +135,8 @@ def compile_storyline(automation: Automation, path: str, known: Known) -> Storyl
     windows: dict[str, Windows] = {}
     conditions: dict[str, Condition] = {}
     for place, node in zip(_places(automation, path), automation.nodes, strict=True):
+        if node.next and isinstance(node, Split | End):
+            raise _bad("a split goes on with its branches, and behind an end is nothing", f"{place}.next")
         match node:
             case Wait():
                 windows[node.id] = windows_of(node, place)

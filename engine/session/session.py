@@ -15,6 +15,7 @@ from engine.model.record import Record
 from engine.session import boundary
 from engine.session.boundary import Front
 from engine.session.closed import CloseReason, Member, Source
+from engine.session.member import member_of
 from engine.session.root import Meter, ceiling_chars
 
 Channels = Callable[[str, int], ChannelSettings]
@@ -241,32 +242,33 @@ class Session(Run):
 
     source = Source.SESSION
 
-    def is_extended_by(self, record: Record) -> bool:
-        """Whether the event of a record is one to `follow` this session with. False says nothing."""
-        settings = self.settings
-        return (
-            self.channel == record.channel
-            and settings.version == record.channel_version
-            and self._tested == len(self.members)
-            and boundary.extends(self.members[-1].ts_ms, self.last_arrival_ms, record, settings)
-        )
-
-    def follow(self, member: Member) -> bool:
-        """Take the member of a record that `is_extended_by` is true of, where no test cuts in front of it.
+    def extend(self, record: Record) -> bool:
+        """Take the event of a record that joins behind all others, where nothing is cut in front of it: most events.
 
         It comes to what `insert` and `cut` do, in a third of the time. False: nothing has happened.
         """
-        front = self._front
-        added = len(member.event) + 1 if member.root is front.root else ceiling_chars(member, front.root)
-        if front.meter is not None or not boundary.goes_on(front, member, added, self.settings):
+        settings, members, front = self.settings, self.members, self._front
+        last = members[-1]
+        if (
+            self.channel != record.channel
+            or settings.version != record.channel_version
+            or self._tested != len(members)
+            or front.meter is not None
+            or not boundary.extends(last.ts_ms, self.last_arrival_ms, record, settings)
+        ):
             return False
-        self.members.append(member)
+        member = member_of(record, settings, last)
+        root = member.root
+        added = len(record.event) + 1 if root is front.root else ceiling_chars(member, front.root)
+        if not boundary.goes_on(front, member, added, settings):
+            return False
+        members.append(member)
         self._tested += 1
         front.ceiling += added
-        front.root = member.root
-        if member.arrival_ms > self.last_arrival_ms:
-            self.last_arrival_ms = member.arrival_ms
-        self.held_bytes += len(member.root) + len(member.event) + MEMBER_BYTES
+        front.root = root
+        if record.arrival_ms > self.last_arrival_ms:
+            self.last_arrival_ms = record.arrival_ms
+        self.held_bytes += len(root) + len(record.event) + MEMBER_BYTES
         return True
 
     @property

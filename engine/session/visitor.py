@@ -118,14 +118,13 @@ class Visitor:
         """Apply the user's next record where it is an event that follows the session which is all there is, and makes
         nothing leave: most events. False: nothing has happened, ask `apply`, which comes to the same in twice the time.
         """
-        if len(self._open) != 1 or self._pending or record.kind != _EVENT or record.sequence <= self._sequence:
+        sequence = record.sequence
+        if len(self._open) != 1 or self._pending or record.kind != _EVENT or sequence <= self._sequence:
             return False
         run = self._open[0]
-        if type(run) is not Session or not run.is_extended_by(record):
+        if type(run) is not Session or not run.extend(record):
             return False
-        if not run.follow(member_of(record, run.settings, run.members[-1])):
-            return False
-        self._sequence = record.sequence
+        self._sequence = sequence
         self.is_put_off = True
         return True
 

@@ -9,6 +9,8 @@ from msgspec import Struct
 from engine import CallerError, split_items
 from gateway.errors import RequestError
 
+JSON_TYPE: Final = "application/json"
+
 NDJSON_TYPES: Final = frozenset(
     {"application/x-ndjson", "application/ndjson", "application/jsonl", "application/jsonlines"}
 )
@@ -45,7 +47,7 @@ def items_of(body: bytes, headers: Mapping[str, str]) -> Items:
         CallerError: an array that is not JSON, or more items than one request may have.
     """
     content_type = headers.get("content-type", "")
-    if content_type == "application/json" and body.startswith(b"{") and b"\n" not in body:
+    if content_type == JSON_TYPE and body.startswith(b"{") and b"\n" not in body:
         return Items([body], single=True)  # What the rest comes to for nearly every request.
     start = body.lstrip(b" \t\r\n")[:1]
     if not start:

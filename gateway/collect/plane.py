@@ -4,11 +4,12 @@ Nothing raises: what goes wrong is a reply, made by the route's own `refusal`, s
 words.
 """
 
-from collections.abc import Awaitable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
+from contextlib import AbstractContextManager
 
 from msgspec import Struct
 
-from engine import Gathered, Receipt
+from engine import Gathered, ItemResult, Receipt
 from gateway.collect.collect import Collect
 from gateway.collect.cors import Cors
 from gateway.collect.explain import asks_why, drop_explained, explained
@@ -16,6 +17,7 @@ from gateway.collect.inflate import GZIP_MAGIC, inflated
 from gateway.collect.reply import Pending, Reply, with_headers
 from gateway.collect.request import Request
 from gateway.collect.routes import Found, Route, RoutingTable
+from gateway.collect.short import ShortWay
 from gateway.errors import reply_for
 
 NO_ROUTE = "none"
@@ -39,13 +41,8 @@ class Waiting(Struct, frozen=True):
 
     def finish(self, error: Exception | None) -> Reply:
         """The reply; of the commit's error where there was one."""
-        try:
-            if error is not None:
-                raise error
-            reply = self.pending.render(self.pending.receipt.results)
-        except Exception as raised:
-            reply = refused(self.route, raised)
-        return self.plane.done(self.route.protocol, with_headers(reply, self.headers))
+        pending = self.pending
+        return self.plane.finished(self.route, pending.render, error, pending.receipt.results, self.headers)
 
     async def wait(self) -> Reply:
         """The reply, for servers that have a task for each request."""
@@ -73,6 +70,10 @@ class Plane:
         self._max_body_bytes = collect.settings.collect.max_body_bytes
         self._may_explain = collect.settings.collect.explain
 
+    def gathering(self) -> AbstractContextManager[None]:
+        """As `Engine.gathering`: for a server that answers many requests in one step."""
+        return self._collect.engine.gathering()
+
     @property
     def routes(self) -> tuple[Route, ...]:
         """The table, for servers that route by themselves."""
@@ -95,6 +96,42 @@ class Plane:
         except Exception:
             return self.done(NO_ROUTE, reply_for(error))
         return self.done(route.protocol, with_headers(refused(route, error), self._headers(route, request)))
+
+    def shorten(self, request: Request) -> ShortWay | None:
+        """The short way of requests with the head of this one, which had nothing in its query; None where it has none.
+
+        What a rate allows, and what a page of another origin may read, is decided for each request.
+        """
+        headers = request.headers
+        if self._collect.rates.are_limited or headers.get("origin") or headers.get("content-encoding"):
+            return None
+        try:
+            found = self._table.find(request.method, request.path)
+            if found.route.shorten is None:
+                return None
+            request.params = found.params
+            taker = found.route.shorten(request)
+        except Exception:
+            return None  # It is told, and logged where it is our fault, on the long way.
+        return None if taker is None else ShortWay(self, found.route, taker)
+
+    def finished(
+        self,
+        route: Route,
+        render: Callable[[Sequence[ItemResult]], Reply],
+        error: Exception | None,
+        results: Sequence[ItemResult],
+        headers: Headers = (),
+    ) -> Reply:
+        """The reply to what was on its way to the disk, counted; of the commit's error where there was one."""
+        try:
+            if error is not None:
+                raise error
+            reply = render(results)
+        except Exception as raised:
+            reply = refused(route, raised)
+        self._requests[route.protocol, reply.status] += 1
+        return with_headers(reply, headers) if headers else reply
 
     def done(self, protocol: str, reply: Reply) -> Reply:
         """Count a reply on its way out."""

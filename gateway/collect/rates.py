@@ -19,6 +19,7 @@ class Rates:
 
     Attributes:
         addresses, tokens: the buckets.
+        are_limited: whether anybody may be told to wait.
     """
 
     def __init__(self, settings: RateSettings, now_s: Callable[[], float] = time.monotonic) -> None:
@@ -28,6 +29,7 @@ class Rates:
         self.tokens: Buckets[str] = Buckets(settings.requests_per_s_of_token, settings.burst_of_token, most)
         self._limits_addresses = settings.requests_per_s_of_address > 0
         self._limits_tokens = settings.requests_per_s_of_token > 0
+        self.are_limited = self._limits_addresses or self._limits_tokens
 
     def statistics(self) -> Mapping[str, float]:
         """How full the tables are; how often somebody was told to wait is counted by status."""

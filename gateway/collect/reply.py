@@ -14,6 +14,7 @@ from msgspec import Struct
 from engine import Gathered, ItemResult, Receipt
 
 JSON = ("content-type", "application/json; charset=utf-8")
+JSON_HEADERS = (JSON,)
 
 _encoder = msgspec.json.Encoder()
 

@@ -4,15 +4,22 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
-from typing import Final
+from typing import TYPE_CHECKING, Final
 from urllib.parse import unquote
 
 from gateway.collect.reply import Answer, Reply
 from gateway.collect.request import Request
 from gateway.errors import RequestError, reply_for
 
+if TYPE_CHECKING:
+    from gateway.collect.short import Taker
+
 Handler = Callable[[Request], Answer]
 """Protocol code. It raises engine errors and `RequestError`; its route's `refusal` turns them into replies."""
+
+Shorten = Callable[[Request], "Taker | None"]
+"""How all requests with the head of this one are taken, or None where their bodies do not decide that alone. It may
+raise what the handler raises."""
 
 Refusal = Callable[[BaseException], Reply]
 """How a protocol says no."""
@@ -34,6 +41,7 @@ class Route:
         is_public: whether pages of other origins may use it (CORS).
         is_fallback: whether it is only for paths that no other route has. Asked by another method, such a path is
             nowhere, and not a path with other methods.
+        shorten: finds the short way of requests with a known head; None where there is none.
     """
 
     method: str
@@ -43,6 +51,7 @@ class Route:
     refusal: Refusal = reply_for
     is_public: bool = False
     is_fallback: bool = False
+    shorten: Shorten | None = None
 
     def match(self, path: str) -> dict[str, str] | None:
         """The named segments, decoded, when the percent-encoded path fits; else None."""

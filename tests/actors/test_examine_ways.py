@@ -10,7 +10,8 @@ from msgspec import structs
 from engine.actors.examine import Rules, _examine_any, _examine_parted, examine
 from engine.errors import CallerError
 from engine.model.channel import ChannelSettings
-from engine.model.parted import MAX_HEAD_BYTES, part
+from engine.model.limits import MAX_NESTING
+from engine.model.parted import MAX_HEAD_BYTES, part, part_sent
 from engine.model.wire import compact
 from tests.clocks import START_MS
 from tests.engines import dump, event, item, touch, visit
@@ -86,6 +87,8 @@ def test_both_ways_come_to_the_same(sent, process):
         return
     long = answer(lambda: _examine_any(text, RULES, START_MS, process=process))
     assert answer(lambda: examine(sent, RULES, arrival_ms=START_MS, process=process)) == long
+    as_sent, compacted = part_sent(sent, "main"), part(text, "main")
+    assert as_sent is None or as_sent == compacted
     short = _examine_parted(text, RULES, START_MS, process=process)
     if short is not None:
         assert structs.replace(short, keys=()) == long
@@ -111,6 +114,29 @@ def test_what_clients_send_goes_the_short_way(sent):
 
 
 BROAD = {"datamart": 1, "kind": "SITE", "id": "1"}
+
+
+@pytest.mark.parametrize("deep", [MAX_NESTING - 5, MAX_NESTING - 4, MAX_NESTING - 3, MAX_NESTING])
+@pytest.mark.parametrize("behind", ["", " ", "\n", "\u00e9", "\\u00e9", "\\ud800", "\x00", "\\q"])
+def test_what_is_no_json_or_too_deep_is_refused_by_all_ways_alike(deep, behind):
+    nested = b"[" * deep + b"]" * deep
+    sent = visit(1, 5).replace(b'"n":1', b'"n":%s,"t":"%s"' % (nested, behind.encode()))
+
+    def long():
+        return _examine_any(compact(sent), RULES, START_MS, process=True)
+
+    assert answer(lambda: examine(sent, RULES, arrival_ms=START_MS, process=True)) == answer(long)
+
+
+@pytest.mark.parametrize("bad", [b"\xff", b"\xed\xa0\x80", b'"', b"\x01"])
+@pytest.mark.parametrize("place", [b"seen", b"vec:1", b"n"])
+def test_bytes_that_are_no_text_are_refused_by_all_ways_alike(bad, place):
+    sent = visit(1, 5).replace(place, bad)
+
+    def long():
+        return _examine_any(compact(sent), RULES, START_MS, process=True)
+
+    assert answer(lambda: examine(sent, RULES, arrival_ms=START_MS, process=True)) == answer(long)
 
 
 def test_equal_root_fields_are_held_once():

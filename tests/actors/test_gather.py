@@ -153,3 +153,42 @@ async def test_an_engine_that_stops_takes_what_was_added_before_and_nothing_afte
     assert before.results[0].status == "accepted"
     with pytest.raises(Closing):
         engine.accept_soon(visit(2))
+
+
+async def test_a_block_takes_at_its_end_what_it_gathered():
+    async with engine_on(MemoryStore()) as engine:
+        await engine.wait_recovered()
+        with engine.gathering():
+            first, second = (engine.accept_soon(visit(n, user="a")) for n in (1, 2))
+            assert not first.results
+            assert not second.results
+        assert [one.results[0].status for one in (first, second)] == ["accepted"] * 2
+        await second.durable()
+
+
+async def test_nothing_overtakes_within_a_block_and_what_follows_is_taken_all_the_same():
+    async with engine_on(MemoryStore()) as engine:
+        await engine.wait_recovered()
+        with engine.gathering():
+            engine.accept_soon(visit(1, user="a"))
+            engine.accept([visit(2, user="a")])
+            engine.accept_soon(visit(3, user="a"))
+        last = engine.accept_soon(visit(4, user="a"))
+        await last.durable()
+        (shown,) = await engine.activities(1, last.results[0].user_point, live=True)
+        assert [one["$properties"]["n"] for one in json.loads(shown)["$events"]] == [1, 2, 3, 4]
+
+
+async def test_a_block_that_fails_takes_what_it_gathered():
+    async with engine_on(MemoryStore()) as engine:
+        await engine.wait_recovered()
+
+        def gather():
+            with engine.gathering():
+                added.append(engine.accept_soon(visit(1)))
+                raise ZeroDivisionError
+
+        added = []
+        with pytest.raises(ZeroDivisionError):
+            gather()
+        assert added[0].results

@@ -1,7 +1,7 @@
 """A real engine on a memory store, and requests to protocol functions without any server."""
 
 from collections.abc import AsyncIterator, Mapping, Sequence
-from contextlib import asynccontextmanager
+from contextlib import AbstractContextManager, asynccontextmanager, nullcontext
 from typing import Any
 
 from engine import Engine, MemoryStore, Settings, load_settings, open_engine
@@ -54,6 +54,9 @@ class Nobody:
 
     def site_hosts(self) -> frozenset[str]:
         return self._hosts
+
+    def gathering(self) -> AbstractContextManager[None]:
+        return nullcontext()
 
 
 def plane_without_engine(routes: Sequence[Route], *hosts: str, **overrides: object) -> Plane:

@@ -184,3 +184,21 @@ def test_events_of_an_item_stand_as_they_were_sent(times):
     bodies = [f'{{"$ts":{ts},"$event_name":"e","n":{place}}}' for place, ts in enumerate(times)]
     found = events_from(f"[{','.join(bodies)}]".encode())
     assert [(event.ts_ms, event.body.decode()) for event in found] == list(zip(times, bodies, strict=True))
+
+
+@pytest.mark.parametrize("kind", ["SITE_VISIT", "APP_VISIT", "TOUCH"])
+@given(data=st.data())
+def test_an_activity_is_shown_as_what_is_stored_of_it_is(kind, data):
+    name = st.sampled_from(["$topics", "$new", "mine", "é", 'q"uote'])
+    activity = an_activity(
+        ttl_minutes=data.draw(st.none() | st.just(0) | st.just(9)),
+        identifiers=data.draw(st.sampled_from([(), (account("1", "ann"), agent("vec:1"))])),
+        channel_field=data.draw(st.sampled_from(["", "$site_id", "$app_id"])),
+        channel_id="1",
+        duration_s=data.draw(st.none() | st.just(3)),
+        error_analyzer_id=data.draw(st.none() | st.just("4")),
+        origin=data.draw(st.sampled_from([None, b'{"$source":"mail","mine":1.50}'])),
+        location=data.draw(st.sampled_from([None, Raw(b'{"mine":2,"$city":"Brest"}')])),
+        extras=data.draw(st.dictionaries(name, st.sampled_from([Raw(b"1.50"), Raw(b"null"), Raw(b'{"a":1}')]))),
+    ).replaced(type=kind)
+    assert activity.show() == public(activity.encode())

@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 from msgspec import structs
 
 from engine.definitions.declared.goals import Goal
+from engine.definitions.defined import Defined
 from engine.errors import CallerError
 from engine.model.fact import FactKind
 from engine.model.touches import decode_touches
@@ -322,3 +323,11 @@ def test_it_says_what_it_did():
         ("goal 1", "unattributed"),
         ("goal 3", "unattributed"),
     ]
+
+
+@pytest.mark.parametrize("link", ["segments", "profiles", "choices", "scenarios", "accounts", "emails", "devices"])
+def test_29_a_goals_query_sees_the_activity_alone(link):
+    query = f'SELECT {{id}} FROM UserPoint WHERE {link} {{ id = "1" }}'
+    with pytest.raises(CallerError, match=link) as refused:
+        build(Defined(datamart=1, goals=(Goal(id="1", query=query),)))
+    assert refused.value.path.startswith("goals[0].query")

@@ -54,6 +54,8 @@ def test_a_storyline_of_all_kinds_of_nodes_works():
         ([if_("a", has_event("x"), otherwise="b")], "automations[0].node[0].otherwise", "no node 'b'"),
         ([split("a", "", "b")], "automations[0].node[0].branches[1]", "no node 'b'"),
         ([end("a"), end("a")], "automations[0].node[1].id", "two nodes"),
+        ([structs.replace(end("a"), next="b")], "automations[0].node[0].next", "behind an end is nothing"),
+        ([structs.replace(split("a", "b"), next="b"), end("b")], "automations[0].node[0].next", "with its branches"),
         ([if_("a", has_event("x"), "b", "b"), end("b")], "automations[0].node[0].otherwise", "an edge in already"),
         (
             [split("a", "b", "c"), add("b", "vip", "d"), add("c", "vip", "d"), end("d")],

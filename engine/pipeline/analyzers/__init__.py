@@ -16,7 +16,7 @@ from typing import Final
 from engine.definitions.declared.analyzers import Analyzer
 from engine.definitions.defined import Defined
 from engine.errors import CallerError
-from engine.model.activity import Activity, public
+from engine.model.activity import Activity
 from engine.pipeline.analyzers.checked import check_analyzer
 from engine.pipeline.analyzers.taking_over import changes, chars_above, taken_over
 from engine.pipeline.stage import (
@@ -91,7 +91,7 @@ def _analysis(analyzers: Sequence[Analyzer], closed: Closed, before: Activity, c
     notes = context.notes
     activity, shown = before, b""
     for analyzer in analyzers:
-        shown = shown or public(activity.encode())
+        shown = shown or activity.show()
         answer = yield Question(analyzer, closed.datamart, channel.id, shown)
         after, failure = _look(analyzer, activity, shown, answer)
         outcome = "failed" if failure else answer.outcome

@@ -29,6 +29,8 @@ class OriginCopy(Struct, frozen=True):
         parameter: the query parameter in it, "" for all of it.
         is_address: whether the source is an address.
         destination: field of the origin.
+        mark: what the bytes of an event that it finds something in contain, unless they contain an escape; b"" for
+            anything. To look for it takes a tenth of the time of reading the event.
     """
 
     about: str
@@ -36,6 +38,7 @@ class OriginCopy(Struct, frozen=True):
     parameter: str
     is_address: bool
     destination: str
+    mark: bytes = b""
 
     @property
     def reads(self) -> tuple[str, ...]:
@@ -44,7 +47,11 @@ class OriginCopy(Struct, frozen=True):
 
     def apply(self, work: Work) -> None:
         """Copy the first value that an event has."""
+        mark = self.mark
         for seen in work.events:
+            body = seen.event.body
+            if mark not in body and not (b"\\" in body or (self.is_address and (b"%" in body or b"+" in body))):
+                continue
             value = self._value(seen)
             if value:
                 work.match(TYPE, seen)
@@ -88,6 +95,11 @@ def compile(rule: PropertyToOriginCopy, defined: Defined, path: str) -> OriginCo
     if rule.property_source == "EVENT_PROPERTY":
         if not rule.property_name:
             raise CallerError("which property is to be copied?", code="bad_definition", path=f"{path}.property_name")
-        return OriginCopy(about, rule.property_name, "", False, rule.destination)
+        return OriginCopy(about, rule.property_name, "", False, rule.destination, _mark(rule.property_name))
     source = URL if rule.property_source == "URL" else REFERRER
-    return OriginCopy(about, source, rule.property_name, True, rule.destination)
+    return OriginCopy(about, source, rule.property_name, True, rule.destination, _mark(rule.property_name))
+
+
+def _mark(name: str) -> bytes:
+    """A name that stands in JSON as it is."""
+    return name.encode() if name.isascii() and name.isprintable() and not {*name} & {'"', "\\"} else b""

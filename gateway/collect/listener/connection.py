@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Final
 
 import trio
 
+from gateway.collect.listener.line import Place, ShortPlace
 from gateway.collect.listener.parser import Phase, RequestParser
 from gateway.collect.listener.received import Received
 from gateway.collect.listener.render import CONTINUE, rendered
@@ -25,6 +26,7 @@ from gateway.collect.request import Request
 
 if TYPE_CHECKING:
     from gateway.collect.listener.client_address import Proxies
+    from gateway.collect.listener.heads import KnownHead
     from gateway.collect.listener.shared import Shared
     from gateway.collect.listener.transport import Transport
 
@@ -38,17 +40,7 @@ answered. A thousand such connections, as many as an address may have, take a qu
 
 NEVER_S: Final = float("inf")
 
-
-class _Place:
-    """One place in the line of answers."""
-
-    __slots__ = ("data", "is_http_1_0", "keep_alive", "method")
-
-    def __init__(self, method: str, keep_alive: bool, is_http_1_0: bool, data: bytes | None = None) -> None:
-        self.method = method
-        self.keep_alive = keep_alive
-        self.is_http_1_0 = is_http_1_0
-        self.data = data
+_IDLE: Final = Phase.IDLE  # To look a member up in its enumeration takes three times as long.
 
 
 class Timeout(Enum):
@@ -77,6 +69,7 @@ class Connection:
         "_ends",
         "_is_draining",
         "_is_lingering",
+        "_known",
         "_later",
         "_line",
         "_parser",
@@ -95,8 +88,9 @@ class Connection:
         self._secure = secure
         self._proxies: Proxies | None = shared.proxies if shared.proxies.trusts(peer) else None
         self._parser = RequestParser(shared.limits, shared.budget, shared.known_heads)
+        self._known: KnownHead | None = None  # The last head that was one.
         self._later: list[Received] = []  # Read, and not answered yet: the line was full.
-        self._line: deque[_Place] = deque()
+        self._line: deque[Place] = deque()
         self._transport: Transport
         self._ends = False  # Nothing more is read: the last answer has `connection: close`.
         self._is_draining = False
@@ -113,7 +107,7 @@ class Connection:
             if self._shared.is_draining:
                 self.drain()
             while (data := await transport.receive()) != b"":
-                if data is not None:
+                if data is not None and (self._line or not self._take_short(data)):
                     self._take(data)
                 if self._is_draining:
                     self._finish_if_over()
@@ -174,9 +168,30 @@ class Connection:
         """Take data without waking the connection's task, unless there is more to do than to answer."""
         if self._is_draining or self._ends:
             return False
+        if not self._line and self._take_short(data):
+            return True
         self._take(data)
         if self._later or self._ends or not self._has_room():
             self._transport.wake()
+        return True
+
+    def _take_short(self, data: bytes) -> bool:
+        """Have a request taken whose head says all that must be known of it; False: nothing has happened."""
+        known = self._known
+        # Nearly always the one of the request before, which is told without a search.
+        if known is None or len(data) != known.whole_bytes or not data.startswith(known.head):
+            known = self._known = self._shared.known_heads.find(data)
+        if known is None or known.short is None or self._parser.phase is not _IDLE:
+            return False
+        # Whose address counts, is in the head of a proxy's request; who ends, says so with the last answer.
+        if self._proxies is not None or self._is_draining or self._ends or self._transport.unwritten_bytes:
+            return False
+        place = ShortPlace(self._told, known.short)
+        self._line.append(place)
+        self.deadline_s = NEVER_S
+        if not known.short.take(data[len(known.head) :], place):
+            self._line.pop()
+            return False
         return True
 
     def _take(self, data: bytes) -> None:
@@ -222,7 +237,7 @@ class Connection:
         elif parser.wants_continue:
             parser.wants_continue = False
             self._set_deadline()
-            self._line.append(_Place("", True, False, CONTINUE))
+            self._line.append(Place("", True, False, CONTINUE))
             self._write()
 
     def _answer(self, received: Received) -> None:
@@ -241,7 +256,7 @@ class Connection:
             secure=secure,
         )
         keep_alive = received.keep_alive and not self._is_draining
-        place = _Place(received.method, keep_alive, received.is_http_1_0)
+        place = Place(received.method, keep_alive, received.is_http_1_0)
         self._line.append(place)
         self._ends = not keep_alive
         if not self._transport.unwritten_bytes:
@@ -261,7 +276,7 @@ class Connection:
         method, target, headers = self._parser.head
         path, _, query = target.partition("?")
         request = Request(method=method, path=path, raw_query=query, headers=headers, client=self._peer)
-        place = _Place(method, False, False)
+        place = Place(method, False, False)
         self._line.append(place)
         self._ends = True
         self._fill(place, self._shared.plane.refuse(request, error))
@@ -269,16 +284,24 @@ class Connection:
 
     # Answers out -----------------------------------------------------------------------------------------------------
 
-    def _durable(self, place: _Place, waiting: Waiting, error: Exception | None) -> None:
+    def _durable(self, place: Place, waiting: Waiting, error: Exception | None) -> None:
         """A commit is through, or has failed; called by the writer."""
-        self._fill(place, waiting.finish(error))
+        self._told(place, waiting.finish(error))
+
+    def _told(self, place: Place, reply: Reply) -> None:
+        if self._is_draining:
+            self._fill(place, reply)
+        else:
+            # As `_fill` does, but for the call: this is done for every event.
+            place.data = rendered(
+                reply, method=place.method, keep_alive=place.keep_alive, is_http_1_0=place.is_http_1_0
+            )
         self._write()
 
-    async def _work(self, place: _Place, work: Awaitable[Reply]) -> None:
-        self._fill(place, await work)
-        self._write()
+    async def _work(self, place: Place, work: Awaitable[Reply]) -> None:
+        self._told(place, await work)
 
-    def _fill(self, place: _Place, reply: Reply) -> None:
+    def _fill(self, place: Place, reply: Reply) -> None:
         if self._is_draining and self._line and place is self._line[-1]:
             place.keep_alive = False
             self._ends = True
@@ -287,10 +310,9 @@ class Connection:
     def _write(self) -> None:
         """Write what is ready at the front of the line."""
         line = self._line
-        if not line or line[0].data is None:
+        if not line or (data := line[0].data) is None:
             return
-        data = line.popleft().data
-        assert data is not None
+        line.popleft()
         if line and line[0].data is not None:
             parts = [data]
             while line and (more := line[0].data) is not None:
@@ -333,7 +355,7 @@ class Connection:
     def _is_idle(self) -> bool:
         """Whether nothing was asked that is not answered, nor begun to be asked."""
         busy = self._line or self._later or self._ends or self._transport.unwritten_bytes
-        return not busy and self._parser.phase is Phase.IDLE
+        return not busy and self._parser.phase is _IDLE
 
     async def _wait_for_room(self) -> None:
         """Wait until the line has moved; nothing is received meanwhile, so the sender's own socket fills up."""
@@ -355,7 +377,7 @@ class Connection:
 
     def _set_deadline(self) -> None:
         busy = self._line or self._is_lingering or self._transport.unwritten_bytes
-        if not busy and self._parser.phase is Phase.IDLE:
+        if not busy and self._parser.phase is _IDLE:
             # Nearly always; a dictionary of enumerations costs a call of Python for each look.
             self.deadline_s = self._shared.now_s + self._shared.idle_timeout_s
             return

@@ -8,13 +8,15 @@ them, and whoever has something is read in its turn. Where the system has no epo
 import select
 import socket
 from collections.abc import Callable
-from contextlib import suppress
+from contextlib import AbstractContextManager, nullcontext, suppress
 from traceback import format_exc
 from typing import Final
 
 import trio
 
 from engine import log
+
+_NOTHING: Final = nullcontext()
 
 MAX_READY: Final = 48
 """Sockets read before others have their turn: a few milliseconds."""
@@ -55,18 +57,23 @@ class Poller:
             with suppress(OSError):
                 self._epoll.unregister(sock.fileno())
 
-    async def run(self) -> None:
-        """Call back until cancelled."""
+    async def run(self, gathering: AbstractContextManager[None] = _NOTHING) -> None:
+        """Call back until cancelled.
+
+        Args:
+            gathering: entered for each round of calls.
+        """
         readers, epoll = self._readers, self._epoll
         with epoll:
             while True:
                 await trio.lowlevel.wait_readable(epoll.fileno())
-                for number, _ in epoll.poll(0, MAX_READY):
-                    on_readable = readers.get(number)
-                    if on_readable is None:
-                        continue  # Closed by one before it in this round.
-                    try:
-                        on_readable()
-                    except Exception:
-                        # Supervision is the point here: one connection must not end those of everybody else.
-                        log("a connection failed", "error", traceback=format_exc())
+                with gathering:
+                    for number, _ in epoll.poll(0, MAX_READY):
+                        on_readable = readers.get(number)
+                        if on_readable is None:
+                            continue  # Closed by one before it in this round.
+                        try:
+                            on_readable()
+                        except Exception:
+                            # Supervision is the point here: one connection must not end those of everybody else.
+                            log("a connection failed", "error", traceback=format_exc())

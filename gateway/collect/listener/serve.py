@@ -109,7 +109,7 @@ class CollectListener:
         async with trio.open_nursery() as nursery:
             shared = self._shared = Shared(self._plane, self._settings, nursery)
             if shared.poller is not None:
-                nursery.start_soon(shared.poller.run, name="poller")
+                nursery.start_soon(shared.poller.run, self._plane.gathering(), name="poller")
             with ExitStack() as closing:
                 for sock in sockets:
                     closing.callback(sock.close)

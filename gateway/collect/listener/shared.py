@@ -11,7 +11,10 @@ from gateway.collect.listener.connection import LINGER_S, Timeout
 from gateway.collect.listener.heads import KnownHeads
 from gateway.collect.listener.parser import Limits
 from gateway.collect.listener.poller import Poller
+from gateway.collect.listener.received import Received
 from gateway.collect.plane import Plane
+from gateway.collect.request import Request
+from gateway.collect.short import ShortWay
 
 
 class Shared:
@@ -32,7 +35,7 @@ class Shared:
         self.plane = plane
         self.nursery = nursery
         self.budget = Budget(settings.max_buffered_bytes)
-        self.known_heads = KnownHeads()
+        self.known_heads = KnownHeads(self._shorten)
         self.poller = Poller.where_possible()
         self.proxies = Proxies(settings.trusted_proxies, settings.forwarded_header)
         self.max_pipelined = settings.max_pipelined
@@ -53,6 +56,12 @@ class Shared:
             Timeout.WRITE: settings.write_timeout_s,
             Timeout.LINGER: LINGER_S,
         }
+
+    def _shorten(self, head: Received) -> ShortWay | None:
+        # With one place a connection there is no room behind a request, and more to do than to answer.
+        if self.max_pipelined < 2:
+            return None
+        return self.plane.shorten(Request(method=head.method, path=head.target, headers=head.headers))
 
     def timeout_s(self, waited_for: Timeout) -> float:
         """How long is waited for this."""

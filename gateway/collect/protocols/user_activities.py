@@ -10,11 +10,11 @@ from typing import Any, Final
 
 from msgspec import Raw, Struct, structs
 
-from engine import Idempotency, ItemResult, Receipt, parse_authorization
+from engine import Idempotency, ItemResult, Listening, Receipt, SojournError, parse_authorization
 from gateway.access import require
 from gateway.collect.collect import Collect
-from gateway.collect.items import Items, items_of
-from gateway.collect.reply import Answer, Pending, Reply, ok
+from gateway.collect.items import JSON_TYPE, Items, items_of
+from gateway.collect.reply import JSON_HEADERS, Answer, Pending, Reply, ok
 from gateway.collect.request import Request
 from gateway.collect.routes import Route
 from gateway.collect.signature import body_of, signature_of, uri_of, verify
@@ -27,13 +27,28 @@ PROTOCOL: Final = "user_activities"
 STORED_TIMEOUT_S: Final = 10
 """How long `async=false` waits for the activity (decision 42)."""
 
+_TAKEN: Final = (PROTOCOL, "accepted", "")
+_ACCEPTED: Final = '{"status":"ok","data":{"status":"accepted","user_point_id":"%s","events":%d}}'
+_SINGLE: Final = Items([], single=True)
+_BRACE: Final = ord("{")
+_LINE_FEED: Final = ord("\n")
+
 MAX_KEY_CHARS: Final = 255
 """Of `Idempotency-Key`: a longer one is somebody's payload in the wrong place."""
 
 
 def routes(collect: Collect) -> tuple[Route, ...]:
     """Where activities are sent."""
-    return (Route("POST", PATTERN, partial(post_user_activities, collect), protocol=PROTOCOL, is_public=True),)
+    return (
+        Route(
+            "POST",
+            PATTERN,
+            partial(post_user_activities, collect),
+            protocol=PROTOCOL,
+            is_public=True,
+            shorten=partial(short_user_activities, collect),
+        ),
+    )
 
 
 def post_user_activities(collect: Collect, request: Request) -> Answer:
@@ -73,6 +88,64 @@ def post_user_activities(collect: Collect, request: Request) -> Answer:
     if wait is False and receipt.stores:
         return _stored(items, receipt)
     return Pending(receipt, partial(_answer, items), datamart)
+
+
+class _OneByToken:
+    """Takes the bodies behind a head that shows a token and asks for nothing else: one object each, mostly."""
+
+    __slots__ = ("_accept", "_collect", "_datamart", "_engine", "_head", "_items", "_revision")
+
+    def __init__(self, collect: Collect, head: Request, datamart: int) -> None:
+        self._collect = collect
+        self._head = head
+        self._datamart = datamart
+        self._items = collect.counters.items
+        self._engine = collect.engine
+        self._accept = collect.engine.accept_for
+        self._revision = collect.engine.revision
+
+    def take(self, body: bytes, listening: Listening) -> bool:
+        """As `Taker.take`."""
+        if body[0] != _BRACE or _LINE_FEED in body:  # As `items_of` begins.
+            return False
+        if self._revision != self._engine.revision and not self._is_still_allowed():
+            return False
+        try:
+            self._accept(listening, body, self._datamart, "API")
+        except SojournError:
+            return False
+        return True
+
+    def _is_still_allowed(self) -> bool:
+        """The definitions have changed, and tokens with them, perhaps."""
+        try:
+            _sender(self._collect, self._head, self._datamart)
+        except (RequestError, SojournError):
+            return False
+        self._revision = self._engine.revision
+        return True
+
+    def render(self, results: Sequence[ItemResult]) -> Reply:
+        """As `Taker.render`."""
+        (result,) = results
+        if result.status == "accepted":
+            # What `_answer_soon` comes to, in a third of the time.
+            self._items[_TAKEN] += result.events
+            return Reply(200, JSON_HEADERS, (_ACCEPTED % (result.user_point, result.events)).encode())
+        return _answer_soon(self._collect, _SINGLE, results)
+
+
+def short_user_activities(collect: Collect, request: Request) -> _OneByToken | None:
+    """How requests with the head of this one, which has no query, are taken; None where their bodies do not decide it.
+
+    Raises:
+        RequestError: 401, 403, 404, as `post_user_activities`.
+    """
+    datamart = request.datamart()
+    if request.headers.get("content-type") != JSON_TYPE or signature_of(request.headers) is not None:
+        return None
+    _sender(collect, request, datamart)
+    return None if _idempotency(request, "") is not None else _OneByToken(collect, request, datamart)
 
 
 async def _stored(items: Items, receipt: Receipt) -> Reply:
