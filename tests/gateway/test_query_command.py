@@ -103,3 +103,14 @@ def test_a_terminal_shows_how_far_it_is(capsys, data, monkeypatch):
     assert len(out.splitlines()) == 60
     assert "read" in err
     assert "2023-11-14" in err
+
+
+def test_a_query_that_is_defined_is_asked_by_its_name(capsys, data, tmp_path):
+    field = '[[datamart.schema.field]]\nobject_type = "UserEvent"\nname = "cost"\npaths = ["$properties.price"]\n'
+    query = "[[datamart.query]]\nid = \"dear\"\nquery = 'SELECT @count{} FROM UserEvent WHERE cost >= 50'\n"
+    (tmp_path / "shop.toml").write_text(f"[[datamart]]\nid = 1\n{query}{field}type = 'NUMBER'\n")
+    assert run(["apply", str(tmp_path / "shop.toml"), "--data", data]) == 0
+    capsys.readouterr()
+    assert ask(capsys, data, "@dear") == (0, "15\n", "")
+    code, _, err = ask(capsys, data, "@cheap")
+    assert (code, "there is no query `cheap`" in err) == (2, True)
