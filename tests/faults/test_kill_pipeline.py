@@ -63,8 +63,9 @@ def killed(directory: Path, turn: int, port: int, chance: random.Random) -> "tup
 
 def children_of(process: int) -> list[int]:
     """Processes that this one has begun, where the system tells."""
-    found = Path(f"/proc/{process}/task/{process}/children")
-    return [int(one) for one in found.read_text().split()] if found.exists() else []
+    # By thread: processes are begun in threads.
+    found = Path(f"/proc/{process}/task").glob("*/children")
+    return [int(child) for one in found for child in one.read_text().split()]
 
 
 def is_running(process: int) -> bool:
