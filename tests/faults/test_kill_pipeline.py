@@ -24,7 +24,7 @@ from tests.faults.pipeline_child import FAITHFUL, USERS, definitions, settings_f
 from tests.faults.receiver import receiving
 
 ROOT = Path(__file__).parent.parent.parent
-TURNS = 6
+TURNS = 5
 DEATH_S = 5.0
 """In which a worker process finds out that its engine is gone."""
 
