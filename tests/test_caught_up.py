@@ -2,6 +2,8 @@
 
 import json
 
+import pytest
+
 from engine import MemoryStore
 from tests.definitions.files import small
 from tests.engines import HandClock, check_books, engine_on, point_of, take, touch, visit
@@ -40,6 +42,7 @@ async def test_when_it_has_caught_up_what_was_due_is_stored():
         await engine.caught_up()
 
 
+@pytest.mark.slow
 async def test_it_waits_for_all_who_are_due_and_not_only_for_those_on_their_way():
     clock, people = HandClock(), 700
     async with engine_on(MemoryStore(), clock) as engine:
