@@ -35,6 +35,13 @@ CLOSE_SLICE = 500
 RETRY_S = 0.05
 """Pause before work that the engine gave itself is tried again at a bound."""
 
+CATCH_UP_S = 0.001
+"""Between two looks at what is on its way: about a commit."""
+
+TIMER_PASSES = 8
+"""Passes of the loop in which a timer that is due has its sessions close: the reaper wakes, actors apply, the chain has
+them. One that needs more is late by a step of the clock, nothing else."""
+
 RECOVERY_WAIT_S = 10.0
 """How long a live read waits for recovery before it says that it cannot answer."""
 
@@ -226,9 +233,20 @@ class Engine(Lookups):
         point = self._intake.survivor(datamart, UUID(user_point).bytes)
         return await self._scenarios.enter(datamart, point, scenario)
 
-    async def scenarios_at_rest(self) -> None:
-        """Return when everybody whose wait in a scenario is over, by the engine's clock, has moved on."""
+    def has_automations(self, datamart: int) -> bool:
+        """Whether anybody may wait in a scenario of a datamart."""
+        return bool(self._definitions.program_of(datamart).defined.automations)
+
+    async def caught_up(self) -> None:
+        """Return when what had closed is stored, and everybody whose wait is over by the engine's clock has moved on.
+
+        For who moves that clock: it should not be ahead of what happened by it.
+        """
         await self._recovery.done.wait()
+        for _ in range(TIMER_PASSES):
+            await trio.lowlevel.checkpoint()
+        while self._router.unstored:  # noqa: ASYNC110 - it goes down with each commit, and up meanwhile
+            await trio.sleep(CATCH_UP_S)
         await self._scenarios.at_rest()
 
     def knows_segment(self, datamart: int, name: str) -> bool:

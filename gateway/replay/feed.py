@@ -29,6 +29,9 @@ SYNC_EVERY: Final = 256
 YIELD_EVERY: Final = 32
 """Lines between two checkpoints: half of a user's mailbox, which the same user's lines would otherwise fill."""
 
+STEP_MS: Final = 1000
+"""Of the log's time: how far the clock may be ahead of scenarios. A timer's resolution in service, too."""
+
 PATIENCE_S: Final = 60.0
 """How long one line is tried again. Who waits for a bound that only later lines would lift waits for ever."""
 
@@ -87,6 +90,7 @@ class Feeder:
         self._max_future_ms = max_future_ms
         self._last_arrival_ms = last_arrival_ms
         self._begun = False
+        self._caught_up_ms = 0
         self._submitted = 0
         self._newest: Receipt | None = None
         self._older: Receipt | None = None
@@ -105,7 +109,7 @@ class Feeder:
             ReplayStalled, Closing, Broken: see there.
         """
         if ts_ms is not None and ts_ms <= self._clock.wall_ms() + self._max_future_ms:
-            self._clock.advance(ts_ms)
+            await self._advance(ts_ms)
             self._begun = True
         elif ts_ms is None and not self._begun:
             # The clock stands at 1970, and nobody has been there.
@@ -129,6 +133,16 @@ class Feeder:
             self.counts.duplicates += result.events
         else:
             self.counts.refused[result.error.code if result.error else "refused"] += 1
+
+    async def _advance(self, ts_ms: int) -> None:
+        """Move the clock; where people wait in scenarios, not before all has happened that was due by then."""
+        if ts_ms >= self._caught_up_ms + STEP_MS and self._engine.has_automations(self._datamart):
+            self._clock.advance(ts_ms)
+            # A store that is full holds all of it up; the line itself then says so.
+            with trio.move_on_after(PATIENCE_S):
+                await self._engine.caught_up()
+            self._caught_up_ms = ts_ms
+        self._clock.advance(ts_ms)
 
     async def refuse(self, line: bytes, *, reason: str, line_id: str) -> None:
         """Keep a line as a dead letter, once.

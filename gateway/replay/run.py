@@ -16,7 +16,7 @@ import trio
 from msgspec.structs import replace
 
 from engine import BadSettings, EventClock, Settings, open_engine, open_reader
-from gateway.replay.feed import Feeder
+from gateway.replay.feed import PATIENCE_S, Feeder
 from gateway.replay.lines import Format, LineReader
 from gateway.replay.progress import Display
 from gateway.replay.report import Report, make_report
@@ -137,7 +137,8 @@ async def run(settings: Settings, plan: Plan, display: Display) -> Report:
                 await _feed(feeder, plan, display)
             await engine.close_sessions(plan.datamart)
             # Whose wait was over within the log has moved on in it, not when somebody comes back.
-            await engine.scenarios_at_rest()
+            with trio.move_on_after(PATIENCE_S):
+                await engine.caught_up()
 
         stopped_by = await _until_signal(work)
         await feeder.settle()

@@ -37,7 +37,10 @@ def receiving(chance: random.Random, answers: tuple[int, ...] = (200, 200, 204, 
         protocol_version = "HTTP/1.1"
 
         def do_POST(self) -> None:
-            body = self.rfile.read(int(self.headers["content-length"]))
+            length = int(self.headers["content-length"])
+            body = self.rfile.read(length)
+            if len(body) < length:
+                return  # Who called was killed in the middle of it.
             self.send_response(receiver.take(self.headers["idempotency-key"], body))
             self.send_header("content-length", "0")
             self.end_headers()

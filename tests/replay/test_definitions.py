@@ -113,3 +113,31 @@ def test_waits_follow_the_log_and_a_second_replay_adds_nothing(tmp_path):
     assert len(receiver.bodies) == len(told)
     assert {len(set(bodies)) for bodies in receiver.bodies.values()} == {1}
     assert tables[Db.DEAD_LETTERS] == []
+
+
+@pytest.mark.slow
+def test_within_one_log_each_wait_is_as_long_as_it_is_in_service(tmp_path):
+    """The clock does not run ahead of what happens by it; lines are five minutes apart."""
+    data = tmp_path / "data"
+    lines = [(T0 + user * 20 * MINUTE, user, "buy") for user in range(USERS)]
+    lines += [(T0 + (user * 20 + 50) * MINUTE, user, "quit") for user in range(0, USERS, 5)]
+    lines += [(T0 + minute * MINUTE, 99, "see") for minute in range(0, 12 * 60, 5)]
+    file = write(tmp_path / "log.ndjson", [line(*one) for one in sorted(lines)])
+
+    async def apply():
+        async with open_engine(load_settings(None, {}, {"storage.data_dir": str(data)})) as engine:
+            await engine.apply(definitions(9))
+
+    trio.run(apply)
+    replay(data, file)
+    tables, counters = everything(data)
+    activities = [json.loads(value[9:]) for _, value in tables[Db.ACTIVITIES]]
+    started = sorted(one["$ts"] for one in activities if one["$type"] == "USER_SCENARIO_START")
+    told = sorted(one["$ts"] for one in activities if one["$type"].endswith("NODE_ENTER") and one["$node_id"] == "tell")
+    assert len(started) == USERS
+    # A session closes after half an hour of silence and a minute of grace, at the next line.
+    for user, at_ms in enumerate(started):
+        assert 31 * MINUTE <= at_ms - (T0 + user * 20 * MINUTE) <= 41 * MINUTE
+    assert len(told) == USERS - USERS // 5, "who quit within the wait is told nothing"
+    stayed = [at_ms for user, at_ms in enumerate(started) if user % 5]
+    assert all(HOUR <= at_ms - begun <= HOUR + 5 * MINUTE for begun, at_ms in zip(stayed, told, strict=True))

@@ -30,11 +30,19 @@ class FakeEngine:
         self, errors: list[SojournError] | None = None, result: Callable[[bytes], ItemResult] | None = None
     ) -> None:
         self.errors = errors or []
+        self.caught_up_at = None  # With automations: a list of the times at which it was asked to catch up.
         self.result = result or (lambda item: ItemResult("accepted", 1, item.decode()))
         self.taken: list[tuple[bytes, object]] = []
         self.rejected: list[tuple[bytes, str, str | None]] = []
         self.receipts: list[FakeReceipt] = []
         self.not_durable: SojournError | None = None
+
+    def has_automations(self, datamart):
+        return self.caught_up_at is not None
+
+    async def caught_up(self):
+        await trio.lowlevel.checkpoint()
+        self.caught_up_at.append(self.clock.now_ms())
 
     def accept(self, items, *, datamart, originals, idempotency=None, step="API"):
         self._fail()
@@ -157,6 +165,17 @@ async def test_the_clock_goes_before_the_line_and_never_back():
     for ts_ms in (5000, 9000, 7000, 9001, None):
         await send(feeder, "a", ts_ms)
     assert times == [5000, 9000, 9000, 9001, 9001]
+
+
+async def test_where_people_wait_in_scenarios_the_clock_goes_on_when_they_have():
+    clock = EventClock()
+    engine = FakeEngine()
+    feeder = feeder_on(engine, clock)
+    await send(feeder, "a", 5000)
+    engine.clock, engine.caught_up_at = clock, []
+    for ts_ms in (6000, 6500, 6999, 7000, 5000, 90_000):
+        await send(feeder, "a", ts_ms)
+    assert engine.caught_up_at == [6000, 7000, 90_000], "once for each second of the log"
 
 
 async def test_a_line_from_the_future_does_not_move_the_clock():

@@ -80,11 +80,11 @@ async def test_a_retry_that_comes_to_lie_before_what_was_read_is_not_passed_over
     world.send("a", 9, due=30 * 24 * HOUR_MS)
     async with world.running():
         await trio.sleep(3)
-        assert world.called("a") == [1, 2]
+        assert sorted(world.called("a")) == [1, 2]
         world.clock._start_ms -= HOUR_MS
         await trio.sleep(4)
         assert [one[:2] for one in world.waiting()][:2] == [(1, 1), (2, 1001)], "not under their own keys again"
         world.answers["a"] = at_once
         await trio.sleep(2 * HOUR_MS / 1000)
-        assert world.called("a") == [1, 2, 1, 2]
+        assert sorted(world.called("a")) == [1, 1, 2, 2]
         assert [number for number, _, _ in world.waiting()] == [9]
