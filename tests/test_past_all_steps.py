@@ -1,4 +1,4 @@
-"""What goes past all steps, and what they make too large, in a whole engine with everything defined (decisions 16, 42)."""
+"""What goes past all steps, and what they make too large, in a whole engine with everything defined (16 and 42)."""
 
 import json
 

@@ -130,7 +130,7 @@ def test_within_one_log_each_wait_is_as_long_as_it_is_in_service(tmp_path):
 
     trio.run(apply)
     replay(data, file)
-    tables, counters = everything(data)
+    tables, _ = everything(data)
     activities = [json.loads(value[9:]) for _, value in tables[Db.ACTIVITIES]]
     started = sorted(one["$ts"] for one in activities if one["$type"] == "USER_SCENARIO_START")
     told = sorted(one["$ts"] for one in activities if one["$type"].endswith("NODE_ENTER") and one["$node_id"] == "tell")
