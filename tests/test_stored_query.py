@@ -321,16 +321,8 @@ class TestWhatCannotBeRead:
     def test_numbers_out_of_range_are_reckoned_with_by_nobody(self, name):
         store = MemoryStore()
         values = ("1e400", "1" * 5000, "-" + "9" * 400, "1.5", "9" * 308, "9" * 308)
-        store.commit(
-            [
-                activity(
-                    body(NOW_MS, "buy").replace(b'"n": 0', b'"$items": [{"$price": %s}]' % one.encode()),
-                    ts_ms=NOW_MS,
-                    key=at + 1,
-                )
-                for at, one in enumerate(values)
-            ]
-        )
+        texts = [body(NOW_MS, "buy").replace(b'"n": 0', b'"$items": [{"$price": %s}]' % one.encode()) for one in values]
+        store.commit([activity(text, ts_ms=NOW_MS, key=at + 1) for at, text in enumerate(texts)])
         found = result(store, f"SELECT {{ items {{ price @{name} }} }} FROM UserEvent")
         assert dump(found)
 
