@@ -42,6 +42,7 @@ from engine.explain import Explainer, open_explainer
 from engine.explaining import Explanation, StepExplained
 from engine.facade import Engine, Readiness
 from engine.model.channel import ChannelSettings
+from engine.model.wire import decode_values
 from engine.observe import configure_logging, log
 from engine.query.errors import QueryError
 from engine.rates import Buckets
@@ -112,6 +113,7 @@ __all__ = [
     "VisitorSettings",
     "apply_to_directory",
     "configure_logging",
+    "decode_values",
     "definitions_reference",
     "file_tables",
     "load_settings",

@@ -12,8 +12,9 @@ from uuid import UUID
 import trio
 from msgspec import Struct
 
+from engine.errors import CallerError
 from engine.model.identifiers import IdentifierKind
-from engine.model.wire import decode, decoder
+from engine.model.wire import decode_values
 from engine.pipeline.documents import OF_FACTS
 from engine.query.check import check
 from engine.query.compile import compile_checked, read_query
@@ -32,8 +33,6 @@ MAX_PERSON_BYTES: Final = 16 << 20
 
 PAUSE_EVERY: Final = 256
 """Rows without a result after which the caller is asked whether to go on: some milliseconds."""
-
-_values: Final = decoder(dict[str, Any])
 
 PersonOf = Callable[[bytes], Callable[[str], Sequence[Values]]]
 """Of a user point, what gives what is known of the person by link name."""
@@ -55,6 +54,7 @@ class StoredQuery:
         scanned: activities (for a query about persons: persons) looked at so far.
         at_ms: `$ts` of the last one, or None.
         cut_persons: persons with more activities than are looked at.
+        unreadable: activities, and facts about persons, that are damaged and were passed over.
 
     Raises:
         QueryError: the query cannot be read, or not be asked.
@@ -74,7 +74,7 @@ class StoredQuery:
         self._store = store
         self._datamart = datamart
         self._now_ms = now_ms
-        self._person_of = person_of or (lambda user_point: known_of(store, datamart, user_point, now_ms))
+        self._known_of = person_of or (lambda user_point: known_of(store, datamart, user_point, now_ms))
         self._compiled = compile_checked(checked, schema)
         self._execution = Execution(self._compiled, schema)
         self._range = time_range(checked, schema, now_ms)
@@ -83,6 +83,7 @@ class StoredQuery:
         self.scanned = 0
         self.at_ms: int | None = None
         self.cut_persons = 0
+        self.unreadable = 0
 
     @property
     def matched(self) -> int:
@@ -127,19 +128,41 @@ class StoredQuery:
                 continue
             self.scanned += 1
             self.at_ms = found.ts_ms
-            if plain and not any(needle in found.value for needle in needles or ()):
+            if found.value and plain and not any(needle in found.value for needle in needles or ()):
                 yield None
                 continue
             yield self._document(found.value, found.user_point)
 
-    def _document(self, value: bytes, user_point: bytes) -> Document:
-        activity: dict[str, Any] = decode(_values, value)
+    def _document(self, value: bytes, user_point: bytes) -> Document | None:
+        activity = self._readable(value)
+        if activity is None:
+            return None
         return Document(
             activity,
             now_ms=self._now_ms,
             person=self._person_of(user_point),
             user_point=str(UUID(bytes=user_point)),
         )
+
+    def _readable(self, value: bytes) -> dict[str, Any] | None:
+        """An activity; None for one that is damaged: that must not end what asks about all the others."""
+        try:
+            return decode_values(value)
+        except CallerError:
+            self.unreadable += 1
+            return None
+
+    def _person_of(self, user_point: bytes) -> Callable[[str], Sequence[Values]]:
+        known = self._known_of(user_point)
+
+        def of(link: str) -> Sequence[Values]:
+            try:
+                return known(link)
+            except (CallerError, ValueError):
+                self.unreadable += 1
+                return ()
+
+        return of
 
     def _persons(self) -> Iterator[Document | None]:
         for user_point in scan.walk_persons(self._store, self._datamart):
@@ -155,12 +178,13 @@ class StoredQuery:
         """A person's activities, the newest first, and whether there are more than that."""
         found: list[dict[str, Any]] = []
         size_bytes = 0
-        walk = reads.walk_activities(self._store, self._datamart, user_point, now_ms=self._now_ms)
+        walk = reads.walk_activities(self._store, self._datamart, user_point, now_ms=self._now_ms, damaged=True)
         for stored in islice(walk, MAX_PERSON_ACTIVITIES):
             size_bytes += len(stored.value)
             if size_bytes > MAX_PERSON_BYTES and found:
                 return found, True
-            found.append(decode(_values, stored.value))
+            if (activity := self._readable(stored.value)) is not None:
+                found.append(activity)
         return found, next(walk, None) is not None
 
 
@@ -245,12 +269,14 @@ class QueryAnswer(Struct, frozen=True):
         result: what was aggregated, or None.
         is_complete: whether there are no more rows.
         cut_persons: persons of whom only the newest activities were looked at.
+        unreadable: what is damaged and was passed over: activities, and facts about persons.
     """
 
     rows: list[Row]
     result: Row | None
     is_complete: bool
     cut_persons: int = 0
+    unreadable: int = 0
 
 
 async def answer(run: StoredQuery, *, limit: int, limiter: trio.CapacityLimiter) -> QueryAnswer:
@@ -268,4 +294,4 @@ async def answer(run: StoredQuery, *, limit: int, limiter: trio.CapacityLimiter)
         rows += [row for row in some if row is not None]
         if len(some) < PAUSES_A_SLICE:
             break
-    return QueryAnswer(rows[:limit], run.result(), len(rows) <= limit, run.cut_persons)
+    return QueryAnswer(rows[:limit], run.result(), len(rows) <= limit, run.cut_persons, run.unreadable)

@@ -10,10 +10,13 @@ from hypothesis import strategies as st
 
 from engine import MemoryStore, QueryError
 from engine import stored_query as module
+from engine.model.fact import FactKind
 from engine.model.identifiers import account, agent
 from engine.reader import Reader
 from engine.store import scan
-from engine.store.layout import Link
+from engine.store.keys import fact_key
+from engine.store.layout import Link, encode_activity
+from engine.store.port import Db, Put
 from engine.stored_query import StoredQuery
 from tests.contract.builders import DAY_MS, NOW_MS, absorb, activity, point, put_point
 from tests.definitions.files import small
@@ -292,3 +295,53 @@ def test_the_reader_asks_with_its_own_clock():
     assert list(run.rows()) == []
     assert run.result() == {"count": 1}
     assert (run.scanned, run.matched, run.at_ms) == (1, 1, NOW_MS - DAY_MS)
+
+
+class TestWhatCannotBeRead:
+    NUMBERS = ("1e400", "1" * 5000, "-" + "9" * 400)
+
+    def activities(self):
+        return [
+            activity(body(NOW_MS - at, "buy", x="@").replace(b'"@"', number.encode()), ts_ms=NOW_MS - at, key=at + 1)
+            for at, number in enumerate(self.NUMBERS)
+        ]
+
+    def test_numbers_out_of_range_are_texts_and_end_no_query(self, store):
+        store.commit([*self.activities(), stored(10, "buy", key=9), put_point(point(1))])
+        assert result(store, "SELECT @count{} FROM UserActivity") == {"count": 4}
+        assert result(store, 'SELECT @count{} FROM UserPoint WHERE events { name = "buy" }') == {"count": 1}
+        assert [one.get("x") for one in rows(store, 'events { name = "buy" }')] == [
+            "1e400",
+            "1" * 5000,
+            -int("9" * 400),
+            None,
+        ]
+
+    @pytest.mark.parametrize("name", ["avg", "sum", "min", "max", "cardinality", "map"])
+    def test_numbers_out_of_range_are_reckoned_with_by_nobody(self, name):
+        store = MemoryStore()
+        values = ("1e400", "1" * 5000, "-" + "9" * 400, "1.5", "9" * 308, "9" * 308)
+        texts = [body(NOW_MS, "buy").replace(b'"n": 0', b'"$items": [{"$price": %s}]' % one.encode()) for one in values]
+        store.commit([activity(text, ts_ms=NOW_MS, key=at + 1) for at, text in enumerate(texts)])
+        found = result(store, f"SELECT {{ items {{ price @{name} }} }} FROM UserEvent")
+        assert dump(found)
+
+    @pytest.mark.parametrize("damage", [b"", b"\x01", b"{", b"[]", b"\x7f" + bytes(40)])
+    def test_a_damaged_activity_is_passed_over_and_counted(self, store, damage):
+        store.commit([stored(5, "buy", key=1), stored(1, "buy", key=2), put_point(point(1))])
+        key = store.page(Db.ACTIVITIES)[0][0]
+        is_json = damage[:1] in (b"{", b"[")
+        store.commit([Put(Db.ACTIVITIES, key, encode_activity(damage, None) if is_json else damage)])
+        for text, expected in (
+            ("SELECT { ts } FROM UserActivity", 1),
+            ("SELECT { id } FROM UserPoint WHERE activities { ts > 0 }", 1),
+        ):
+            run = ask(store, text)
+            assert len([row for row in run.rows() if row is not None]) == expected
+            assert run.unreadable == 1
+
+    def test_a_damaged_fact_is_nothing_and_counted(self, store):
+        store.commit([put_point(point(1)), Put(Db.FACTS, fact_key(1, point(1), FactKind.PROFILES), b"\x7fno")])
+        run = ask(store, 'SELECT { id } FROM UserPoint WHERE profiles { plan = "x" }')
+        assert [row for row in run.rows() if row is not None] == []
+        assert run.unreadable == 1

@@ -11,6 +11,8 @@ from typing import Any, Final
 import msgspec
 from msgspec import Struct
 
+from engine.model.wire import decode_values
+
 FORMAT: Final = 1
 """First byte of every stored value. A change of the fields below or of their order needs another number."""
 
@@ -51,7 +53,6 @@ Choices = Mapping[str, Choice]
 _encoder = msgspec.msgpack.Encoder()
 _decoder = msgspec.msgpack.Decoder(list[Choice])
 _one_decoder = msgspec.msgpack.Decoder(Choice)
-_fields = msgspec.json.Decoder(dict[str, Any])
 _PREFIX = bytes((FORMAT,))
 
 
@@ -136,7 +137,7 @@ def choice_as_values(choice: Choice) -> dict[str, Any]:
         "$choice_acceptance_value": choice.accepted,
         "$creation_ts": choice.created_ms,
         "$channel_id": choice.channel or None,
-        **_fields.decode(choice.fields),
+        **decode_values(choice.fields),
     }
 
 

@@ -17,7 +17,7 @@ import msgspec
 from msgspec import Raw, Struct
 
 from engine.model.identifiers import Identifier, IdentifierKind
-from engine.model.wire import Fields, decode, decode_fields, decoder, encode_fields
+from engine.model.wire import Fields, decode_fields, decode_values, encode_fields
 
 FORMAT: Final = 1
 """First byte of every stored value. A change of the fields below or of their order needs another number."""
@@ -93,7 +93,6 @@ class Update(Struct, frozen=True):
 
 _encoder = msgspec.msgpack.Encoder()
 _decoder = msgspec.msgpack.Decoder(list[Profile])
-_values = decoder(dict[str, Any])
 _PREFIX = bytes((FORMAT,))
 
 
@@ -240,4 +239,4 @@ def profile_as_json(profile: Profile) -> bytes:
 
 def profiles_as_values(stored: bytes | None) -> list[dict[str, Any]]:
     """The stored profiles of a person as plain values, for queries (`profiles` of `UserPoint`)."""
-    return [decode(_values, profile_as_json(one)) for one in decode_profiles(stored).values()]
+    return [decode_values(profile_as_json(one)) for one in decode_profiles(stored).values()]

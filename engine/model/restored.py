@@ -3,19 +3,27 @@
 Whoever reads JSON into numbers and writes it again changes texts that they never looked at: `1.50` becomes `1.5`, in
 JavaScript `1.0` becomes `1`, a long integer loses its last digits, and `{"10": …, "9": …}` its order. So an answer is
 laid over what was asked about: where the value is the same, the text is the old one, and an object keeps the order of
-its members. Values are never changed by it.
+its members. Values are never changed by it; but a number that is out of range was shown as its text (`wire.readable`),
+and where that comes back it is the number again.
 """
 
+import math
 from collections import deque
 from collections.abc import Hashable
-from typing import Any, Final
+from typing import Final
 
 from msgspec import Raw
 
-from engine.model.wire import Fields, decode, decode_fields, decode_list, decoder, encode_fields
+from engine.model.wire import (
+    Fields,
+    decode_fields,
+    decode_list,
+    decode_value,
+    encode_fields,
+    is_out_of_range,
+)
 
 _NUMBER: Final = b"-0123456789"
-_any = decoder(Any)
 
 
 def restored(before: bytes, after: bytes, *, doubles: bool) -> bytes:
@@ -36,6 +44,8 @@ def restored(before: bytes, after: bytes, *, doubles: bool) -> bytes:
         return before if is_same else encode_fields(fields)
     if first == b"[" and before[:1] == b"[":
         return _list(before, after, doubles)
+    if first == b'"' and before[:1] in _NUMBER and after[1:-1] == before and is_out_of_range(before):
+        return before
     if first in _NUMBER and before[:1] in _NUMBER and _number(before, doubles) == _number(after, doubles):
         return before
     return after
@@ -62,11 +72,11 @@ def _list(before: bytes, after: bytes, doubles: bool) -> bytes:
     old, new = [bytes(one) for one in decode_list(before)], [bytes(one) for one in decode_list(after)]
     known: dict[Hashable, deque[int]] = {}
     for index, text in enumerate(old):
-        known.setdefault(_key(decode(_any, text), doubles), deque()).append(index)
+        known.setdefault(_key(decode_value(text), doubles), deque()).append(index)
     found: dict[int, bytes] = {}
     left = dict.fromkeys(range(len(old)))
     for index, text in enumerate(new):
-        if places := known.get(_key(decode(_any, text), doubles)):
+        if places := known.get(_key(decode_value(text), doubles)):
             place = places.popleft()
             found[index] = old[place]
             del left[place]
@@ -109,10 +119,12 @@ def _key(value: object, doubles: bool) -> Hashable:
             return value  # A float or None: all that JSON has beside.
 
 
-def _number(text: bytes, doubles: bool) -> int | float:
+def _number(text: bytes, doubles: bool) -> int | float | bytes:
+    """The value of a number; of one that is out of range its text."""
     if text.lstrip(b"-").isdigit() and len(text) < 4000:
         return _double(int(text)) if doubles else int(text)
-    return float(text)
+    number = float(text)
+    return number if math.isfinite(number) else text
 
 
 def _double(number: int) -> int | float:

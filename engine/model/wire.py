@@ -1,7 +1,8 @@
 """The only JSON in the engine: decoding what is sent, encoding what is stored, and compact text.
 
 Custom values travel as `msgspec.Raw`, so that number text, key order and Unicode come back as they were sent
-(decision 37).
+(decision 37). So stored JSON has numbers that no float holds (`1e400`) and integers of thousands of digits: whoever
+wants it as plain values takes `decode_values`, to which such a number is its text, and no decoder of their own.
 """
 
 import re
@@ -26,6 +27,14 @@ fields_decoder: msgspec.json.Decoder[Fields] = msgspec.json.Decoder(Fields)
 list_decoder: msgspec.json.Decoder[list[Raw]] = msgspec.json.Decoder(list[Raw])
 string_decoder: msgspec.json.Decoder[str] = msgspec.json.Decoder(str)
 _encoder = msgspec.json.Encoder()
+
+_values_decoder: msgspec.json.Decoder[dict[str, Any]] = msgspec.json.Decoder(dict[str, Any])
+_any_decoder: msgspec.json.Decoder[Any] = msgspec.json.Decoder(Any)
+
+_STRING_OR_NUMBER = re.compile(rb'"[^"\\]*(?:\\.[^"\\]*)*"|-?[0-9][0-9.eE+-]*', re.DOTALL)
+_NUMBER = re.compile(rb"-?(?:0|[1-9][0-9]*)(?:\.[0-9]+)?(?:[eE][+-]?[0-9]+)?")
+_ALWAYS_IN_RANGE_CHARS = 300  # Of a number without an exponent.
+_OUT_OF_RANGE = "out of range"  # As msgspec says it, of integers and of others.
 
 _ESCAPED_STRING = re.compile(rb'"(?:[^"\\]|\\.)*"', re.DOTALL)
 _BRACKETS = re.compile(rb"[\[\]{}]")
@@ -87,6 +96,59 @@ def decode(decoder: "msgspec.json.Decoder[T]", data: bytes | memoryview | Raw, *
         raise CallerError(str(error), code="bad_json", path=path) from None
     except RecursionError:
         raise CallerError("arrays and objects are nested too deeply", code="nesting_too_deep", path=path) from None
+
+
+def decode_values(data: bytes | memoryview | Raw) -> dict[str, Any]:
+    """The members of a JSON object as plain values; a number that is out of range is its text.
+
+    Raises:
+        CallerError: not a JSON object.
+    """
+    try:
+        return _values_decoder.decode(data)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return decode(_values_decoder, readable(data))
+
+
+def decode_value(data: bytes | memoryview | Raw) -> Any:  # noqa: ANN401 - any JSON value is meant
+    """Any JSON value as a plain one, as `decode_values`.
+
+    Raises:
+        CallerError: not JSON.
+    """
+    try:
+        return _any_decoder.decode(data)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return decode(_any_decoder, readable(data))
+
+
+def readable(data: bytes | memoryview | Raw) -> bytes:
+    """The same JSON where every number that is out of range is a string, its text; for readers that take any other one.
+
+    What is no JSON stays as it is. Takes the time of a decoding, and some ten of them where there is such a number.
+    """
+    text = bytes(data)
+    if not is_out_of_range(text):
+        return text
+    return _STRING_OR_NUMBER.sub(_readable_token, text)
+
+
+def is_out_of_range(data: bytes) -> bool:
+    """Whether decoding JSON into plain values fails for a number that is out of range."""
+    try:
+        _any_decoder.decode(data)
+    except msgspec.ValidationError as error:
+        return _OUT_OF_RANGE in str(error)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        pass
+    return False
+
+
+def _readable_token(found: "re.Match[bytes]") -> bytes:
+    token = found.group()
+    if token[:1] == b'"' or (len(token) <= _ALWAYS_IN_RANGE_CHARS and b"e" not in token and b"E" not in token):
+        return token
+    return b'"' + token + b'"' if _NUMBER.fullmatch(token) and is_out_of_range(token) else token
 
 
 def text_of(value: Raw | None) -> str:

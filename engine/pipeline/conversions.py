@@ -12,6 +12,8 @@ conversion names no goal of ours.
 Touches are kept while a goal with a window is defined, also a PAUSED one: who activates it finds them.
 """
 
+import math
+import re
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any, Final, NamedTuple
 from uuid import UUID, uuid5
@@ -47,8 +49,12 @@ NAME = "conversions"
 CONVERSION: Final = "$conversion"
 ATTRIBUTION: Final = "$attribution"
 
-MAX_VALUE: Final = 1e12
-"""What one conversion adds to its goal's sum at most: a counter has 64 bits."""
+MAX_VALUE: Final = 1e10
+"""What one conversion adds to its goal's sum at most: a counter has 64 bits, so it takes nine million of these to fill
+it, and then it stays full."""
+
+_NUMBER: Final = re.compile(r"-?(?:0|[1-9][0-9]*)(?:\.[0-9]+)?(?:[eE][+-]?[0-9]+)?", re.ASCII)
+"""JSON's form of a number; `float` takes others, too."""
 
 CompileQuery = Callable[[QueryText, str], Condition]
 """A query and its path in what is declared → what asks it."""
@@ -292,18 +298,18 @@ def _with_attribution(event: Event, touch: Touch | None) -> Event:
 def _counted(datamart: int, one: _Made) -> tuple[Effect, ...]:
     name = f"conversions.{one.goal.id}"
     value = _value(one)
-    cents = round(max(-MAX_VALUE, min(MAX_VALUE, value)) * 100) if value is not None and value == value else 0
+    cents = round(max(-MAX_VALUE, min(MAX_VALUE, value)) * 100) if value is not None else 0
     counts: tuple[Effect, ...] = (CountUp(datamart, name),)
     return (*counts, CountUp(datamart, f"conversions_value_cents.{one.goal.id}", cents)) if cents else counts
 
 
 def _value(one: _Made) -> float | None:
-    """What a conversion is worth: as it says, else as its goal does (mediarithmics 7.3). Pixels say it as text."""
+    """What a conversion is worth: as it says, else as its goal does (mediarithmics 7.3). Pixels say it as text, in the
+    same form; what is no number, or none that is finite, says nothing."""
     said = scalar_text(properties_of(one.event.body).get("$conversion_value")) if one.was_sent else ""
-    try:
-        return float(said) if said else one.goal.value
-    except ValueError:
-        return one.goal.value
+    if _NUMBER.fullmatch(said) and math.isfinite(value := float(said)):
+        return value
+    return one.goal.value
 
 
 def _told_of(touch: Touch | None, goal: Goal) -> str:

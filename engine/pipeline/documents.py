@@ -11,14 +11,12 @@ from engine.model import choices, profiles, scenarios, segments
 from engine.model.activity import Activity
 from engine.model.fact import FactKind
 from engine.model.identifiers import Identifier, IdentifierKind
-from engine.model.wire import decode, decoder
+from engine.model.wire import decode_values
 from engine.pipeline.stage import Context
 from engine.query.document import Document, Values
 
 Person = Callable[[str], Sequence[Values]]
 """What is known of a person under a link."""
-
-_values = decoder(dict[str, Any])
 
 OF_FACTS: Final[Mapping[str, tuple[FactKind, Callable[[bytes | None, int], Sequence[Values]]]]] = {
     "profiles": (FactKind.PROFILES, lambda stored, now_ms: profiles.profiles_as_values(stored)),
@@ -44,8 +42,8 @@ def values_of(activity: Activity) -> dict[str, Any]:
 
 
 def values_in(stored: bytes) -> dict[str, Any]:
-    """The same of the JSON of an activity."""
-    return decode(_values, stored)
+    """The same of the JSON of an activity; a number that is out of range is its text."""
+    return decode_values(stored)
 
 
 def document_of(activity: Activity, now_ms: int, person: Person | None = None) -> Document:

@@ -24,6 +24,10 @@ Test = Callable[[Values, Document], bool]
 _NUMBER: Final = re.compile(r"[+-]?(?:[0-9]{1,30}(?:\.[0-9]{0,30})?|\.[0-9]{1,30})(?:[eE][+-]?[0-9]{1,3})?", re.ASCII)
 
 
+_MOST: Final = 10**300
+"""A larger number is none here: what is reckoned with it would be out of range."""
+
+
 def getter(field: Field) -> Get:
     """How a field is found."""
     if field.scope == "ACTIVITY":
@@ -109,7 +113,7 @@ def number_of(value: Any) -> int | float | None:  # noqa: ANN401 - any JSON scal
     """A number, or what a text says that is one; else None."""
     kind = value.__class__
     if kind is int:
-        return value  # type: ignore[no-any-return]
+        return value if -_MOST <= value <= _MOST else None
     if kind is float:
         return value if math.isfinite(value) else None
     if kind is str and _NUMBER.fullmatch(text := value.strip()):
@@ -122,7 +126,7 @@ def time_of(value: Any) -> int | None:  # noqa: ANN401 - any JSON scalar
     """Milliseconds since the epoch; None for what is no time."""
     kind = value.__class__
     if kind is int:
-        return value  # type: ignore[no-any-return]
+        return value if -_MOST <= value <= _MOST else None
     if kind is float:
         return math.floor(value) if math.isfinite(value) else None
     return moment_ms(value) if kind is str else None

@@ -114,7 +114,8 @@ class StoreActivity(Operation, frozen=True, gc=False):
 class Count(Operation, frozen=True, gc=False):
     """Add to counters of a datamart: the total, and the minute, hour and day of `at_ms` (decisions 17 and 36).
 
-    `at_ms` is wall clock, also in a replay: the rows of a minute, hour or day are kept for three months from then.
+    `at_ms` is wall clock, also in a replay: the rows of a minute, hour or day are kept for three months from then. A
+    counter that reaches ±(2⁶³ - 1) stays there: counting fails nothing.
     """
 
     datamart: int

@@ -145,6 +145,7 @@ def walk_activities(
     before_ms: int | None = None,
     after: bytes | None = None,
     rows: int = PAGE_ROWS,
+    damaged: bool = False,
 ) -> Iterator[StoredActivity]:
     """Activities of a person, the newest first, read as they are asked for.
 
@@ -157,9 +158,10 @@ def walk_activities(
         before_ms: only activities with an earlier `$ts`.
         after: the `place` of an activity: only what comes behind it.
         rows: how many are read at a time from each user point.
+        damaged: a row of another format comes with an empty value.
 
     Raises:
-        ValueError: `after` is no place.
+        ValueError: `after` is no place, or a row is of another format and `damaged` was not asked for.
     """
     bound = _bound(before_ms, after)
     members = family(store, datamart, user_point)
@@ -173,9 +175,15 @@ def walk_activities(
         if place == last:
             continue
         last = place
-        expires_ms = activity_expires_ms(stored)
+        ts_ms, unique_key = int.from_bytes(place[:-ID_BYTES], "big"), place[-ID_BYTES:]
+        try:
+            expires_ms = activity_expires_ms(stored)
+        except ValueError:
+            if not damaged:
+                raise
+            yield StoredActivity(ts_ms, unique_key, b"", place)
+            continue
         if expires_ms is None or expires_ms > now_ms:
-            ts_ms, unique_key = int.from_bytes(place[:-ID_BYTES], "big"), place[-ID_BYTES:]
             yield StoredActivity(ts_ms, unique_key, activity_value(stored), place)
 
 

@@ -36,7 +36,7 @@ class Scanned(Struct, frozen=True, gc=False):
     Attributes:
         user_point: the person's, 16 bytes; of one that was absorbed, the survivor's.
         ts_ms: its time.
-        value: its JSON.
+        value: its JSON; nothing of a row of another format, whose user point may be an absorbed one.
     """
 
     user_point: bytes
@@ -75,7 +75,11 @@ def walk_by_time(
             for key, value in zip(some, stored, strict=True):
                 if start_ms is not None and key.ts_ms < start_ms:
                     return
-                expires_ms = None if value is None else activity_expires_ms(value)
+                try:
+                    expires_ms = None if value is None else activity_expires_ms(value)
+                except ValueError:
+                    yield Scanned(key.user_point, key.ts_ms, b"")
+                    continue
                 if value is None or (expires_ms is not None and expires_ms <= now_ms):
                     yield None
                     continue

@@ -16,6 +16,7 @@ from engine.model.limits import MAX_TS_MS
 from engine.model.record import decode_record
 from engine.store.keys import (
     DATED,
+    MAX_NUMBER,
     Resolution,
     activity_key,
     bucket_prefix,
@@ -300,7 +301,11 @@ class _Batch:
         keys = sorted([key for key, amount in changes.items() if amount])
         if keys:
             before = self._txn.get_many(Db.COUNTERS, keys)
-            after = [encode_number(decode_number(row) + changes[key]) for key, row in zip(keys, before, strict=True)]
+            # One that is full stays so: counting must never fail what is counted.
+            after = [
+                encode_number(max(-MAX_NUMBER, min(MAX_NUMBER, decode_number(row) + changes[key])))
+                for key, row in zip(keys, before, strict=True)
+            ]
             self._txn.put_many(Db.COUNTERS, list(zip(keys, after, strict=True)))
         rows = [expiry_key(expires_ms, Db.COUNTERS, prefix) for prefix, expires_ms in buckets.items()]
         if rows:

@@ -4,9 +4,7 @@ from collections import Counter
 from collections.abc import Mapping
 from typing import Any, Final
 
-import msgspec
-
-from engine import CallerError, Engine, ItemResult
+from engine import CallerError, Engine, ItemResult, decode_values
 from gateway.collect.collect import DROPPED
 from gateway.collect.reply import Pending, Reply, ok
 from gateway.collect.request import Request
@@ -73,7 +71,7 @@ async def _item(engine: Engine, datamart: int, result: ItemResult, new_events: M
     if result.user_point is None:
         return shown
     open_now = [
-        msgspec.json.decode(activity)
+        decode_values(activity)
         for activity in await engine.activities(datamart, result.user_point, live=True, limit=MAX_SHOWN)
     ]
     return shown | {

@@ -3,11 +3,10 @@
 from collections import Counter
 from typing import Annotated, Any
 
-import msgspec
 from cyclopts import Parameter
 from rich.text import Text
 
-from engine import CallerError, Selector, open_reader
+from engine import CallerError, Selector, decode_values, open_reader
 from gateway.commands.options import Data, Datamart, Json, Limit
 from gateway.commands.output import console, moment, print_line, table
 
@@ -49,7 +48,7 @@ def activities(
         for item in found:
             print_line(item)
     else:
-        _show(user_point, [msgspec.json.decode(item) for item in found])
+        _show(user_point, [decode_values(item) for item in found])
     return 0
 
 

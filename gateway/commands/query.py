@@ -79,6 +79,9 @@ def query(
     if run.cut_persons:
         message = f"{run.cut_persons:,} persons have very many activities: only the newest of theirs were looked at"
         Console(stderr=True).print(message, style="yellow")
+    if run.unreadable:
+        message = f"{run.unreadable:,} stored values are damaged and were passed over"
+        Console(stderr=True).print(message, style="yellow")
     return 0
 
 

@@ -64,7 +64,6 @@ NEVER = {
     "counter name": Count(1, (("", 1),), NOW_MS),
     "counter time": Count(1, (("a", 1),), -1),
     "counter datamart": Count(-1, (("a", 1),), NOW_MS),
-    "counter amount": Count(1, (("a", 2**63),), NOW_MS),
     "letter": AddDeadLetter(1, -1, 1, b"", 5),
     "letter expiry": AddDeadLetter(1, 1, 1, b"", -5),
     "purge": PurgeExpired(-1, 5),

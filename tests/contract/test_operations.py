@@ -7,6 +7,7 @@ from engine.model.record import decode_record
 from engine.store import journal
 from engine.store.keys import (
     DATED,
+    MAX_NUMBER,
     Resolution,
     activity_key,
     by_time_key,
@@ -20,6 +21,7 @@ from engine.store.keys import (
 from engine.store.layout import activity_value, decode_number
 from engine.store.port import (
     AddDeadLetter,
+    AppendJournal,
     CommitReport,
     Count,
     Db,
@@ -250,6 +252,20 @@ class TestCounters:
     def test_datamarts_are_apart(self, store):
         store.commit([Count(1, (("a", 1),), NOW_MS), Count(2, (("a", 2),), NOW_MS)])
         assert (counter_totals(store, 1), counter_totals(store, 2)) == ({"a": 1}, {"a": 2})
+
+    @pytest.mark.parametrize("sign", [1, -1])
+    @pytest.mark.parametrize("amount", [MAX_NUMBER, MAX_NUMBER + 1, 10**30])
+    def test_one_that_is_full_stays_so_and_fails_nothing(self, store, sign, amount):
+        for _ in range(2):
+            store.commit([Count(1, (("a", sign * amount), ("a", sign), ("b", 1)), NOW_MS)])
+        assert (total(store, "a"), total(store, "b")) == (sign * MAX_NUMBER, 2)
+        assert counted(store, "a", Resolution.DAY) == sign * MAX_NUMBER
+        store.commit([Count(1, (("a", -sign * 2),), NOW_MS)])
+        assert total(store, "a") == sign * (MAX_NUMBER - 2)
+
+    def test_open_events_that_are_too_many_fail_nothing_either(self, store):
+        store.commit([AppendJournal(append(1).records, NOW_MS, ((1, 2**64),))])
+        assert total(store, "events_open") == MAX_NUMBER
 
     def test_counting_nothing_makes_no_row(self, store):
         store.commit([Count(1, (("a", 0), ("b", 1), ("b", -1)), NOW_MS), activity(weight=0)])

@@ -1,5 +1,9 @@
 """The one place of JSON: every spelling becomes the same compact text, everything else an error with its place."""
 
+import json
+import math
+import time
+
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
@@ -13,9 +17,12 @@ from engine.model.wire import (
     decode,
     decode_fields,
     decode_list,
+    decode_value,
+    decode_values,
     encode,
     encode_fields,
     fields_decoder,
+    readable,
     text_of,
     without_nulls,
 )
@@ -190,3 +197,52 @@ def test_nulls_are_left_out_and_nothing_else():
 def test_what_cannot_be_written_is_not_written():
     with pytest.raises(TypeError):
         encode(object())
+
+
+OUT_OF_RANGE = ["1e400", "-1e400", "1E+309", "0.1e400", "1" * 5000, "-" + "1" * 4301, "1" * 310 + ".5", "1e99999999999"]
+IN_RANGE = ["1e-400", "1" * 4300, "0e999", "-0", "1.50", "12345678901234567890", "1." + "1" * 5000, "1e308"]
+
+
+@pytest.mark.parametrize("number", OUT_OF_RANGE)
+def test_a_number_that_is_out_of_range_is_its_text_and_all_else_stays_a_value(number):
+    text = f'{{"a":{number},"{number}":[1,"x{number}\\"{number}",{{"b":[{number}]}}],"c":1.5,"d":"é\\\\"}}'
+    found = decode_values(text.encode())
+    assert found == {"a": number, number: [1, f'x{number}"{number}', {"b": [number]}], "c": 1.5, "d": "é\\"}
+    assert decode_value(number.encode()) == number
+    assert readable(number.encode()) == f'"{number}"'.encode()
+
+
+@pytest.mark.parametrize("number", IN_RANGE)
+def test_any_other_number_is_one_also_beside_one_that_is_out_of_range(number):
+    value = decode_value(number.encode())
+    assert isinstance(value, int | float)
+    assert decode_values(f'{{"a":{number},"b":1e400}}'.encode()) == {"a": value, "b": "1e400"}
+    assert readable(number.encode()) == number.encode()
+
+
+@pytest.mark.parametrize("text", ['{"a":1e400', '{"a":1e400.5}', '{"a":01e400}', "[1e400]", '{"a":1e400,"b":tru}', ""])
+def test_what_is_no_object_is_refused_whatever_numbers_it_has(text):
+    with pytest.raises(CallerError):
+        decode_values(text.encode())
+
+
+def plain(number):
+    """A number as another reader has it, or its text."""
+    value = float(number)
+    return number if math.isinf(value) else json.loads(number)
+
+
+@given(texts.VALUES)
+def test_plain_values_are_those_that_were_written(value):
+    text = texts.compact(value)
+    expected = json.loads(text, parse_float=plain, parse_int=plain)
+    assert decode_value(text.encode()) == expected
+    assert json.loads(readable(text.encode()), parse_float=plain, parse_int=plain) == expected
+
+
+@pytest.mark.slow
+def test_many_numbers_out_of_range_take_bounded_time():
+    text = b"[" + b",".join([b"1e400"] * 100_000) + b"]"
+    started = time.process_time()
+    assert decode_value(text) == ["1e400"] * 100_000
+    assert time.process_time() - started < 5

@@ -157,8 +157,9 @@ def test_29_what_carries_its_conversion_already_gets_no_other():
         ({"_goal_id": 6, "_conversion_value": "2.555"}, {"conversions.6": 1, "conversions_value_cents.6": 256}),
         ({"_goal_id": 6, "_conversion_value": 0}, {"conversions.6": 1}),
         ({"_goal_id": 6, "_conversion_value": "much"}, {"conversions.6": 1, "conversions_value_cents.6": 150}),
-        ({"_goal_id": 6, "_conversion_value": "nan"}, {"conversions.6": 1}),
-        ({"_goal_id": 6, "_conversion_value": 1e300}, {"conversions.6": 1, "conversions_value_cents.6": 10**14}),
+        ({"_goal_id": 6, "_conversion_value": 1e300}, {"conversions.6": 1, "conversions_value_cents.6": 10**12}),
+        ({"_goal_id": 6, "_conversion_value": "-1e300"}, {"conversions.6": 1, "conversions_value_cents.6": -(10**12)}),
+        ({"_goal_id": 6, "_conversion_value": "1.2E+1"}, {"conversions.6": 1, "conversions_value_cents.6": 1200}),
         ({"_goal_id": 99}, {"conversions.unknown": 1}),
         ({"_goal_id": 99, "_goal_technical_name": "six"}, {"conversions.unknown": 1}),
         ({}, {}),
@@ -171,6 +172,21 @@ def test_7_1_a_conversion_that_was_sent_counts_as_it_is(said, counts):
     verdict = through(step(goal("6", "", technical_name="six", value=1.5)), known, made)
     assert verdict.activity.events == made.events
     assert known.counts == counts
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        *('"nan"', '"inf"', '"-Infinity"', '"1e999"', '"1_0"', '"١٢"', '" 7"', '"7."', '"+7"', '"07"', '"0x7"', '""'),
+        *("1e400", "-1e400", "1" * 5000, "true", "[7]", "null"),
+    ],
+)
+def test_7_3_what_is_no_finite_number_in_the_form_of_json_says_no_value(said):
+    known = Known()
+    sent = event(1, CONVERSION, _goal_id=6, _conversion_value="said")
+    made = activity(structs.replace(sent, body=sent.body.replace(b'"said"', said.encode())), type="TOUCH")
+    through(step(goal("6", "", value=1.5)), known, made)
+    assert known.counts == {"conversions.6": 1, "conversions_value_cents.6": 150}
 
 
 def test_7_1_each_conversion_that_was_sent_counts():

@@ -5,7 +5,8 @@
 It gets the activity as public JSON, decoded, documented fields that are absent as None, and its analyzer's properties
 by technical name. It returns the activity, the same object or another one, or `{"status": "drop"}` to drop it. One that
 takes a single argument gets the activity alone. Whatever it raises is a failure, and so is any other value: a forgotten
-`return` must not drop what people sent.
+`return` must not drop what people sent. A number that Python has no value for (`1e400`) is its text, and where that
+comes back it is the number again.
 """
 
 import sys
@@ -15,15 +16,13 @@ from engine.actors.analysts.child import load, wants_properties
 from engine.definitions.declared.analyzers import Analyzer
 from engine.definitions.defined import Defined
 from engine.errors import CallerError
-from engine.model.wire import decode, decoder, encode
+from engine.model.wire import decode_values, encode
 from engine.pipeline.stage import Answer
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
 DROP: Final = {"status": "drop"}
-
-_activity = decoder(dict[str, Any])
 
 
 def properties_of(analyzer: Analyzer) -> dict[str, Any]:
@@ -74,7 +73,7 @@ class FastCallable:
         if self._function is None:
             return Answer("failed", reason=self._error)
         try:
-            returned = self._function(decode(_activity, activity), *self._more)
+            returned = self._function(decode_values(activity), *self._more)
             if returned == DROP:
                 return Answer("drop")
             if not isinstance(returned, dict):

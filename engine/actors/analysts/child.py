@@ -2,8 +2,9 @@
 
     python -P child.py <file descriptor>       a socket to the engine; each message is its length, u32, and its bytes
 
-The first message says what to import. Then an activity comes, and one of these goes back: `o` and the activity, `d` for
-drop, `f` and the reason of a failure. It ends when the socket does, or the engine itself: also out of an endless loop.
+The first message says what to import. Then an activity comes, with no number that is out of range, and one of these
+goes back: `o` and the activity, `d` for drop, `f` and the reason of a failure. It ends when the socket does, or the
+engine itself: also out of an endless loop.
 """
 
 import importlib

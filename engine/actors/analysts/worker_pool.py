@@ -10,6 +10,7 @@ from engine.actors.analysts.callables import properties_of
 from engine.actors.analysts.calls import CallFailed
 from engine.actors.analysts.worker import Worker
 from engine.definitions.declared.analyzers import Analyzer
+from engine.model.wire import readable
 from engine.pipeline.stage import Answer, Question
 from engine.settings import AnalyzersSettings
 
@@ -40,7 +41,7 @@ class WorkerPool:
             is_whole = False
             try:
                 with trio.move_on_after(self._analyzer.timeout_ms / 1000):
-                    told = await worker.ask(question.activity)
+                    told = await worker.ask(readable(question.activity))
                     is_whole = True
                 if not is_whole:
                     raise CallFailed(f"no answer within {self._analyzer.timeout_ms} ms, its process was killed")
