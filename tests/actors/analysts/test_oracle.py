@@ -2,6 +2,7 @@
 
 import pytest
 import trio
+import trio.testing
 from msgspec import structs
 
 from engine.actors.analysts.breaker import CLOSED, OPEN
@@ -74,6 +75,69 @@ class TestLines:
                 assert gauges["analyzer_1_7_waiting"] == 7
                 gate.set()
             assert (fake.most_open, len(fake.asked)) == (3, 10)
+
+    async def test_beyond_its_line_one_fails_at_once_and_is_not_asked(self):
+        gate, told_of = trio.Event(), []
+        settings = structs.replace(QUICK, max_waiting_each=5)
+
+        async def later(asked):
+            await gate.wait()
+            return echo(asked)
+
+        def report(name, what):
+            told_of.append((name, what))
+
+        async with listening(FakePlugin(later)) as fake, open_analysts(settings, report) as analysts:
+            slow, other = question(plugin_of(fake.url, max_calls=2)), question(plugin_of(fake.url, id="8"))
+            answers = []
+
+            async def ask():
+                answers.append(await analysts.ask(slow))
+
+            async with trio.open_nursery() as nursery:
+                for _ in range(5):
+                    assert analysts.at_once(slow) is None
+                    nursery.start_soon(ask)
+                    await trio.testing.wait_all_tasks_blocked()
+                for _ in range(30):
+                    answer = analysts.at_once(slow)
+                    assert (answer.outcome, answer.reason) == ("failed", "overloaded")
+                assert analysts.at_once(other) is None, "the line of another one is its own"
+                found = analysts.gauges()
+                names = ("open_calls", "waiting", "held", "held_max", "overloaded", "failures", "breaker")
+                assert [found[f"analyzer_1_7_{name}"] for name in names] == [2, 3, 5, 5, 30, 0, CLOSED]
+                gate.set()
+            assert [one.outcome for one in answers] == ["ok"] * 5
+            assert analysts.at_once(slow) is None
+            assert told_of == [("analyzer 7", "overloaded: 5 wait for it, others fail")]
+
+    async def test_room_is_made_by_who_has_waited_longest_in_the_longest_line(self):
+        gate = trio.Event()
+
+        async def later(asked):
+            await gate.wait()
+            return echo(asked)
+
+        async with listening(FakePlugin(later)) as fake, open_analysts(QUICK, quiet) as analysts:
+            answers = []
+
+            async def ask(id, number):
+                answer = await analysts.ask(question(plugin_of(fake.url, id=id, max_calls=1)))
+                answers.append((id, number, answer.reason))
+
+            analysts.relieve()
+            async with trio.open_nursery() as nursery:
+                for id, count in (("7", 3), ("8", 5)):
+                    for number in range(count):
+                        nursery.start_soon(ask, id, number)
+                        await trio.testing.wait_all_tasks_blocked()
+                for _ in range(2):
+                    analysts.relieve()
+                    await trio.testing.wait_all_tasks_blocked()
+                assert answers == [("8", 1, "overloaded"), ("8", 2, "overloaded")]
+                gate.set()
+            assert len(answers) == 8
+            assert len(fake.asked) == 6
 
     async def test_the_breaker_opens_is_told_and_finds_out(self, monkeypatch):
         fake, told_of = FakePlugin(lambda asked: REFUSED), []
