@@ -5,8 +5,9 @@
 
 A user's later envelope may be done before an earlier one; it then waits in the user's line. Other users pass. What is
 decided at once costs no task and no wait: an activity of a channel without such a step goes through as in the plain
-actor. Where so many are in hand that there is no room, some of those that wait are decided early (`relieve`): slow calls
-must not stop those that need none. As there, what is in hand lives in the object, and nothing is taken out of the chain on the way.
+actor. Where so many are in hand that there is no room, some of those that wait are decided early (`relieve`): slow
+calls must not stop those that need none. As in the plain actor, what is in hand lives in the object, and nothing is
+taken out of the chain on the way.
 """
 
 from collections import deque

@@ -6,8 +6,8 @@
              ─▶ the analyzer's line ─▶ at most `max_calls` open ─▶ plugin | process ─▶ answer
 
 One that is dead keeps nobody else waiting: its questions stand in a line of their own, for a timeout or two, and then
-fail at once for as long as its breaker is open. Nor does one that is slow and succeeds, which no breaker stops: its line
-holds `analyzers.max_waiting_each` at most, and who comes then has failed, as its recovery strategy says. Waiting
+fail at once for as long as its breaker is open. Nor does one that is slow and succeeds, which no breaker stops: its
+line holds `analyzers.max_waiting_each` at most, and who comes then has failed, as its recovery strategy says. Waiting
 instead would make the chain wait, and with it everybody who needs another analyzer or none. The bound is thousands, so
 that a burst waits; only one that is slower than what comes, for long, fills it.
 """

@@ -10,7 +10,7 @@ from engine.actors.analysts.callables import check_callables
 from engine.actors.analysts.oracle import REST_S, open_analysts
 from engine.definitions.defined import Defined
 from engine.errors import CallerError
-from tests.actors.analysts.asking import QUICK, callable_of, plugin_of, question, told
+from tests.actors.analysts.asking import QUICK, SAMPLES, callable_of, plugin_of, question, told
 from tests.actors.analysts.plugins import FakePlugin, echo, http, listening
 
 REFUSED = http(b"what it was asked", "500 Internal Server Error")
@@ -52,6 +52,21 @@ class TestFast:
         with pytest.raises(CallerError) as error:
             check_callables(Defined(datamart=1, analyzers=(callable_of("alone"), callable_of("nowhere", fast=True))))
         assert (error.value.code, error.value.path) == ("bad_definition", "analyzers[1].callable")
+
+    @pytest.mark.parametrize("module", ["nowhere", f"{SAMPLES}.more", "tests.nowhere", "nowhere.at.all"])
+    def test_a_module_that_is_not_there_is_found_when_it_is_applied(self, module):
+        found = Defined(datamart=1, analyzers=(callable_of("alone"), callable_of("alone", callable=f"{module}:f")))
+        with pytest.raises(CallerError, match="there is no module") as error:
+            check_callables(found)
+        assert (error.value.code, error.value.path) == ("bad_definition", "analyzers[1].callable")
+
+    def test_one_that_is_there_is_not_imported(self, tmp_path, monkeypatch):
+        monkeypatch.syspath_prepend(tmp_path)
+        (tmp_path / "package_of_it").mkdir()
+        for name in ("__init__", "module"):
+            (tmp_path / "package_of_it" / f"{name}.py").write_text("raise AssertionError('it was imported')")
+        for name in ("package_of_it.module:f", "package_of_it:f", "os.path:join", "__main__:f"):
+            check_callables(Defined(datamart=1, analyzers=(callable_of("alone", callable=name),)))
 
 
 class TestLines:
