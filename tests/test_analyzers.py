@@ -207,7 +207,9 @@ class TestIsolation:
         async with listening(FakePlugin(never)) as fake:
             slow = {"id": "1", "url": fake.url, "max_calls": 2, "timeout_ms": 60_000}
             async with engine_with(slow, options=options) as engine:
-                receipts = [engine.accept([visit(n, user=f"vec:slow{n % 8}")]) for n in range(1, 61)]
+                receipts = [engine.accept([visit(n, user=f"vec:slow{n % 8}")]) for n in range(1, 9)]
+                await until(lambda: gauges(engine)["stage_analyzers_waiting"] == 8)
+                receipts += [engine.accept([visit(n, user=f"vec:slow{n % 8}")]) for n in range(9, 61)]
                 free = [point_of(engine.accept([visit(90 + n, user=f"vec:free{n}", site="2")])) for n in range(1, 20)]
                 with trio.fail_after(5):
                     await until(lambda: all(len(shown(engine, point)) == 1 for point in free))
