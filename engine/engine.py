@@ -239,7 +239,7 @@ def _start_chain(
         outbox, next_inbox = trio.open_memory_channel[list[Envelope]](lists)
         chain.append(
             # How many calls are open is each analyzer's own limit.
-            OverlappingStageActor(step.name, step.run, inbox, outbox, calls=held, held=held)
+            OverlappingStageActor(step.name, step.run, inbox, outbox, calls=held, held=held, relieve=analysts.relieve)
             if step.may_wait
             else StageActor(step.name, step.run, inbox, outbox, step.merge, step.move)
         )

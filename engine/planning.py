@@ -5,7 +5,7 @@ Reading blocks; the rest is a function of its arguments, but for the tokens it m
 
 import secrets
 import uuid
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Final
 
 from msgspec import Struct, field
@@ -176,7 +176,11 @@ def plan(
     bases = {one.id: base_of(one) for one in settings.datamarts}
     rows_of = declared.datamarts if declared is not None else ()
     if declared is not None:
-        faults = faults_of(declared, lambda one: [channel.key for channel in _of(bases, one).channels])
+        faults = faults_of(
+            declared,
+            lambda one: [channel.key for channel in _of(bases, one).channels],
+            _workers(stored, {one.id for one in rows_of}),
+        )
         if faults:
             raise BadDefinition(faults)
     heads = dict(stored.heads)
@@ -204,6 +208,15 @@ def plan(
     except ValueError as error:
         raise BadDefinition([("", f"a definition is too large to be kept: {error}")]) from error
     return found
+
+
+def _workers(stored: Stored, declared: Collection[int]) -> Iterator[tuple[int, str, str]]:
+    """Who plugins of the other datamarts are."""
+    for datamart, head in stored.heads.items():
+        if datamart not in declared:
+            for one in restored(head, stored.kept).definition.analyzers:
+                if one.worker_id:
+                    yield datamart, one.worker_id, one.token
 
 
 def _holding(

@@ -157,8 +157,10 @@ class TestIsolation:
                 with trio.fail_after(5):
                     await until(lambda: statistics(engine)["events_stored"] == 19)
                 assert all(len(shown(engine, point)) == 1 for point in points)
+                with trio.fail_after(5):  # Nobody says that the last of them came before the others were stored.
+                    await until(lambda: gauges(engine)["analyzer_1_1_waiting"] == 17)
                 found = gauges(engine)
-                assert (found["analyzer_1_1_open_calls"], found["analyzer_1_1_waiting"]) == (2, 17)
+                assert found["analyzer_1_1_open_calls"] == 2
                 assert found["stage_analyzers_waiting"] == 19
 
     async def test_other_users_of_the_same_plugin_pass_while_there_are_calls_left(self):
@@ -175,6 +177,48 @@ class TestIsolation:
                 with trio.fail_after(5):
                     await until(lambda: statistics(engine)["events_stored"] == 47)
                 assert shown(engine, slow) == [], "a user's later activity waits for the earlier one"
+
+    async def test_a_plugin_that_is_too_slow_fails_for_some_and_slows_nobody_else(self):
+        gate = trio.Event()
+
+        async def later(asked):
+            await gate.wait()
+            return echo(asked)
+
+        options = settings_with(analyzers=AnalyzersSettings(max_waiting=40, max_waiting_each=10))
+        async with listening(FakePlugin(later)) as fake:
+            slow = {"id": "1", "url": fake.url, "max_calls": 2, "timeout_ms": 60_000}
+            async with engine_with(slow, options=options) as engine:
+                points = [point_of(engine.accept([visit(n, user=f"vec:slow{n}")])) for n in range(1, 101)]
+                free = [point_of(engine.accept([visit(30 + n, user=f"vec:free{n}", site="2")])) for n in range(1, 20)]
+                with trio.fail_after(5):
+                    await until(lambda: all(len(shown(engine, point)) == 1 for point in free))
+                found = gauges(engine)
+                assert (found["analyzer_1_1_held"], found["analyzer_1_1_held_max"]) == (10, 10)
+                assert (found["analyzer_1_1_breaker"], found["stage_analyzers_waiting"]) == (0, 10)
+                gate.set()
+                await settled(engine, 119)
+                failed = [point for point in points if shown(engine, point)[0]["$error_analyzer_id"]]
+                assert len(failed) == gauges(engine)["analyzer_1_1_overloaded"] == 90
+
+    async def test_nor_do_those_who_come_again_and_again_while_they_wait(self):
+        async def never(asked):
+            await trio.sleep_forever()
+
+        options = settings_with(analyzers=AnalyzersSettings(max_waiting=40, max_waiting_each=10))
+        async with listening(FakePlugin(never)) as fake:
+            slow = {"id": "1", "url": fake.url, "max_calls": 2, "timeout_ms": 60_000}
+            async with engine_with(slow, options=options) as engine:
+                receipts = [engine.accept([visit(n, user=f"vec:slow{n % 8}")]) for n in range(1, 9)]
+                await until(lambda: gauges(engine)["stage_analyzers_waiting"] == 8)
+                receipts += [engine.accept([visit(n, user=f"vec:slow{n % 8}")]) for n in range(9, 61)]
+                free = [point_of(engine.accept([visit(90 + n, user=f"vec:free{n}", site="2")])) for n in range(1, 20)]
+                with trio.fail_after(5):
+                    await until(lambda: all(len(shown(engine, point)) == 1 for point in free))
+                for user in range(8):
+                    found = engine.reader.activities(1, point_of(receipts[user]), limit=100)
+                    sent = [n for n in range(1, 61) if n % 8 == (user + 1) % 8]
+                    assert [numbers(one) for one in reversed(found)] == [[n] for n in sent[: len(found)]]
 
     async def test_a_dead_plugin_is_left_alone_and_its_strategy_applied(self):
         fake = FakePlugin(lambda asked: http(b"", "500 Internal Server Error"))

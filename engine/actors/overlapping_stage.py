@@ -7,7 +7,9 @@ A user's later envelope may be done before an earlier one; it then waits in the 
 about two user points (a merge, or an activity that tells who somebody is, too) stands in the lines of both, and leaves
 from the head of both: a merge that passed an activity of the absorbed one would be undone by it in the store. What is
 decided at once costs no task and no wait: an activity of a channel without such a step goes through as in the plain
-actor. As there, what is in hand lives in the object, and nothing is taken out of the chain on the way.
+actor. Where so many are in hand that there is no room, some of those that wait are decided early (`relieve`): slow
+calls must not stop those that need none. As in the plain actor, what is in hand lives in the object, and nothing is
+taken out of the chain on the way.
 """
 
 from collections import deque
@@ -55,8 +57,9 @@ class OverlappingStageActor(Counting):
             it. What either raises makes that one a dead letter.
         inbox, outbox: the chain before and behind; the end of the one is passed on to the other.
         calls: most calls at a time.
-        held: most envelopes in hand beyond the list that is being read. When slow calls keep so many of them waiting,
-            the chain waits too.
+        held: most envelopes in hand beyond the list that is being read.
+        relieve: called when those that wait leave no room: decides one of them early, if any can be. The chain waits
+            only where none can, or where what is behind takes nothing.
     """
 
     def __init__(
@@ -68,12 +71,14 @@ class OverlappingStageActor(Counting):
         *,
         calls: int = CALLS,
         held: int = HELD,
+        relieve: Callable[[], None] = lambda: None,
     ) -> None:
         super().__init__(name, inbox)
         self._step = step
         self._outbox = outbox
         self._max_calls = calls
         self._max_held = held
+        self._relieve = relieve
         self._unread: deque[Envelope] = deque()
         # By user point, in the order in which they came and will leave.
         self._lines: dict[UserKey, deque[_Place]] = {}
@@ -145,6 +150,9 @@ class OverlappingStageActor(Counting):
     async def _room(self) -> None:
         while self._calls >= self._max_calls or self._in_lines + len(self._ready) >= self._max_held:
             self._filled.unpark()
+            # What is ready leaves by itself.
+            if self._in_lines > len(self._ready):
+                self._relieve()
             await self._freed.park()
 
     def _begin(self, envelope: Envelope, nursery: trio.Nursery) -> None:

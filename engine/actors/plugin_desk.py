@@ -1,7 +1,9 @@
 """Where plugins turn to: who they are, which analyzers are theirs, the files they keep here (mediarithmics 6.3, 6.4).
 
 A plugin is known by the `worker_id` and `token` that its analyzers are defined with; several analyzers may have the
-same ones, as one program may serve several. The files it keeps are its own: no other plugin sees them.
+same ones, as one program may serve several. The files it keeps are its own: no other plugin sees them. A `worker_id`
+has one token in all datamarts (`definitions/checking.py`), and no `/`, so that the keys of one plugin never begin as
+those of another.
 """
 
 import hmac
@@ -24,7 +26,7 @@ MAX_FILE_BYTES: Final = 1 << 20
 """Of one file: it is configuration; data comes from the folder of data files."""
 
 MAX_NAME_BYTES: Final = 200
-"""Of a worker id and of a file's name: both are parts of a key."""
+"""Of a file's name, which is the last part of a key; a worker id, before it, is shorter."""
 
 MAX_FILES: Final = 100
 """Of one plugin."""
@@ -54,6 +56,8 @@ class PluginDesk:
     def analyzers(self, worker_id: str, token: str) -> tuple[PluginAnalyzer, ...]:
         """The analyzers of the plugin with these credentials, none where nobody has them; in the order of datamarts."""
         given = token.encode()
+        if "/" in worker_id:
+            return ()  # None may be applied; one that was kept by an earlier version would share keys.
         return tuple(
             PluginAnalyzer(defined.datamart, one)
             for defined in sorted(self._defined(), key=lambda one: one.datamart)
@@ -94,7 +98,10 @@ def _prefix(worker_id: str) -> bytes:
 
 
 def _key(worker_id: str, name: str) -> bytes:
-    text = name.encode(errors="replace")
-    if not 0 < len(text) <= MAX_NAME_BYTES or len(worker_id.encode()) > MAX_NAME_BYTES:
+    try:
+        text = name.encode()
+    except UnicodeEncodeError:
+        raise CallerError("no UTF-8", code="bad_parameter", path="technical_name") from None
+    if not 0 < len(text) <= MAX_NAME_BYTES:
         raise CallerError(f"a file's name has 1 to {MAX_NAME_BYTES} bytes", code="bad_parameter", path="technical_name")
     return _prefix(worker_id) + text

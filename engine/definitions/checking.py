@@ -3,7 +3,7 @@
 What a definition means by itself is compiled by its step; storylines that go nowhere are the automations' own.
 """
 
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from typing import Any
 
 from engine.definitions.declared.catalogs import Catalog
@@ -13,16 +13,23 @@ from engine.definitions.kinds import CHANNEL, COMPARTMENT, DEFINED, MASK, id_of
 Faults = Iterator[tuple[str, str]]
 
 
-def faults_of(declared: Declared, channels_of: Callable[[int], Collection[str]]) -> list[tuple[str, str]]:
+def faults_of(
+    declared: Declared,
+    channels_of: Callable[[int], Collection[str]],
+    others: Iterable[tuple[int, str, str]] = (),
+) -> list[tuple[str, str]]:
     """Each fault's path and what is wrong.
 
     Args:
         declared: what is to be applied.
         channels_of: keys of the channels of a datamart that declares none here: those of the settings.
+        others: `worker_id` and token of the analyzers of datamarts that nothing is declared for here, after their
+            datamart.
     """
     found: list[tuple[str, str]] = []
     seen: dict[int, int] = {}
     tokens: dict[str, str] = {}
+    workers = {worker: (token, f"datamart {other}") for other, worker, token in others}
     for index, one in enumerate(declared.datamarts):
         path = f"datamart[{index}]"
         if (first := seen.setdefault(one.id, index)) != index:
@@ -31,6 +38,7 @@ def faults_of(declared: Declared, channels_of: Callable[[int], Collection[str]])
         for below, problem in (*_repeats(one), *_references(one, channels), *_unusable(one)):
             found.append((f"{path}.{below}", problem))
         found += _tokens(one, path, tokens)
+        found += _workers(one, path, workers)
     return found
 
 
@@ -110,3 +118,14 @@ def _tokens(one: DatamartDefinition, path: str, tokens: dict[str, str]) -> Fault
     for place, token in places:
         if token and (other := tokens.setdefault(token, place)) != place:
             yield place, f"{other} is the same: each needs one of its own"
+
+
+def _workers(one: DatamartDefinition, path: str, workers: dict[str, tuple[str, str]]) -> Faults:
+    """A plugin is known by its worker id, and its files are kept under it: with two tokens it would be two plugins."""
+    for index, analyzer in enumerate(one.analyzers):
+        if not analyzer.worker_id:
+            continue
+        place = f"{path}.analyzer[{index}]"
+        token, other = workers.setdefault(analyzer.worker_id, (analyzer.token, place))
+        if token != analyzer.token:
+            yield f"{place}.token", f"worker {analyzer.worker_id} has another token in {other}: it is one plugin"

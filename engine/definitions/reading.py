@@ -13,6 +13,7 @@ from engine.definitions.declared.datamarts import DatamartDefinition, Declared
 from engine.definitions.kinds import CHANNEL, COMPARTMENT, DEFINED
 from engine.errors import BadDefinition, CallerError
 from engine.model.described import as_toml, checked
+from engine.model.limits import MAX_NESTING
 from engine.model.wire import check_nesting, decode, decoder, encode
 
 M = TypeVar("M", bound=Mapping[str, Any])
@@ -65,7 +66,9 @@ def tables_of_source(source: Source) -> dict[str, Any]:
                 return decode(_tables, text)
             return _good(tomllib.loads(source))
         # By way of JSON: tuples and Structs become the plain values that they will be kept as.
-        return decode(_tables, encode(_good(source) if isinstance(source, Mapping) else source))
+        text = encode(_good(source) if isinstance(source, Mapping) else source)
+        check_nesting(text)
+        return decode(_tables, text)
     except BadDefinition:
         raise
     except tomllib.TOMLDecodeError as error:
@@ -115,14 +118,18 @@ def _good(data: M) -> M:
     return data
 
 
-def _bad_values(value: object, path: str) -> Iterator[tuple[str, str]]:
-    """What cannot be kept as it is: dates, which queries compare as text, and numbers that are none."""
-    if isinstance(value, Mapping):
+def _bad_values(value: object, path: str, depth: int = 1) -> Iterator[tuple[str, str]]:
+    """What cannot be kept as it is: dates, which queries compare as text, numbers that are none, and what is nested
+    deeper than JSON may be here.
+    """
+    if depth > MAX_NESTING and isinstance(value, Mapping | list | tuple):
+        yield path, f"arrays and tables are nested deeper than {MAX_NESTING}"
+    elif isinstance(value, Mapping):
         for name, one in value.items():
-            yield from _bad_values(one, _below(path, str(name)))
+            yield from _bad_values(one, _below(path, str(name)), depth + 1)
     elif isinstance(value, list | tuple):
         for index, one in enumerate(value):
-            yield from _bad_values(one, f"{path}[{index}]")
+            yield from _bad_values(one, f"{path}[{index}]", depth + 1)
     elif isinstance(value, float) and not math.isfinite(value):
         yield path, f"{value} is no number"
     elif isinstance(value, date | time):

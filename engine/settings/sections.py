@@ -188,10 +188,17 @@ class AnalyzersSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields
     max_waiting: Annotated[
         Number,
         Meta(
-            description="Activities that wait for analyzers. Behind it the chain waits too, also what needs none of"
-            " them; a plugin that never answers fills it only if more come before it is paused."
+            description="Activities that wait for analyzers, or behind one of the same person that does. Where there"
+            " are more, those that have waited longest for the analyzer with the longest line fail: `overloaded`."
         ),
     ] = 10_000
+    max_waiting_each: Annotated[
+        Number,
+        Meta(
+            description="Of them, those that one analyzer holds, its open calls included: a burst. Further ones fail at"
+            " once, `overloaded`, and its strategy is applied: one that is too slow harms nobody who does not need it."
+        ),
+    ] = 5000
     retries: Annotated[
         int, Meta(ge=0, le=10, description="Of a call that got 429, 503 or no connection; then the strategy.")
     ] = 3

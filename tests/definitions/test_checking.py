@@ -91,6 +91,14 @@ CASES = [
         "destination[0].headers",
         "in place of a secret",
     ),
+    (
+        "".join(
+            f"[[datamart.analyzer]]\nid = '{id}'\nurl = 'http://x'\nworker_id = 'w'\ntoken = '{token}'\n"
+            for id, token in ("at", "bt", "cu")
+        ),
+        "analyzer[2].token",
+        "worker w has another token in datamart[0].analyzer[0]",
+    ),
     ("token = 't'\n" + CHANNEL + "token = 't'", "channel[0].token", "datamart[0].token is the same"),
 ]
 

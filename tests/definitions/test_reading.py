@@ -1,5 +1,6 @@
 """What is handed in is read whole or refused with all its faults, each with its path and what is allowed."""
 
+import json
 import tomllib
 from contextlib import suppress
 
@@ -10,7 +11,7 @@ from hypothesis import strategies as st
 
 from engine.declared import DatamartDefinition, Declared, Goal, UrlMatch
 from engine.definitions.kinds import DEFINED
-from engine.definitions.reading import definitions_reference, read_declared
+from engine.definitions.reading import definitions_reference, read_declared, tables_of_source
 from engine.errors import BadDefinition
 from tests.definitions.files import FULL, declared, full, small, tables
 
@@ -218,3 +219,23 @@ def test_what_is_read_reads_back():
     rule = full().datamarts[0].event_rules[0]
     assert isinstance(rule, UrlMatch)
     assert tables()["datamart"][0]["catalog"][0]["product"][1]["extra"] == {"colour": "red"}
+
+
+@pytest.mark.parametrize("kind", ["toml", "tables"])
+@pytest.mark.parametrize(("levels", "is_good"), [(20, True), (57, True), (58, False), (300, False)])
+def test_what_is_nested_deeper_than_json_may_be_is_refused(kind, levels, is_good):
+    value = "[" * levels + "]" * levels
+    text = (
+        "[[datamart]]\nid = 1\n[[datamart.catalog]]\nid = 'c'\n"
+        f"[[datamart.catalog.product]]\nid = '1'\nurl = 'http://x.test/1'\nx = {value}\n"
+    )
+    source = text if kind == "toml" else tomllib.loads(text)
+    if is_good:
+        tables = tables_of_source(source)
+        assert tables_of_source(json.dumps(tables)) == tables, "JSON may say the same"
+        return
+    with pytest.raises(BadDefinition) as error:
+        tables_of_source(source)
+    ((path, told),) = error.value.faults
+    assert path.startswith("datamart[0].catalog[0].product[0].x[0]")
+    assert "deeper than 64" in told

@@ -8,6 +8,7 @@ import pytest
 
 from engine import MemoryStore, open_engine
 from engine.actors.plugin_desk import MAX_FILES
+from engine.errors import BadDefinition
 from gateway.api import plugins
 from gateway.collect.collect import Collect
 from gateway.collect.plane import Waiting
@@ -179,3 +180,42 @@ class TestConfiguration:
             reply = await ask("PUT", "/v1/configuration/technical_name=more", body=b"x")
             assert (reply.status, json.loads(reply.body)["error_code"]) == (400, "too_many_files")
             assert (await ask("PUT", "/v1/configuration/technical_name=7", body=b"y")).status == 200
+
+    @pytest.mark.parametrize("name", ["b/x", "b%2Fx", "%2Fx", "..%2Fx", "..%2Fab%2Fx", "%2E%2E%2Fab%2Fx"])
+    async def test_a_name_never_leads_to_a_file_of_another_plugin(self, name, monkeypatch):
+        both = [
+            {"id": id, "url": "http://plugin", "worker_id": worker, "token": "t" + worker}
+            for id, worker in (("1", "a"), ("2", "ab"), ("3", "a.b"))
+        ]
+        monkeypatch.setitem(DEFINITIONS, "datamart", [{"id": 1, "channel": [{"id": "1"}], "analyzer": both}])
+        async with plane() as ask:
+            for who in ("ab:tab", "a.b:ta.b"):
+                for own in ("x", name):
+                    await ask("PUT", f"/v1/configuration/technical_name={own}", who, b"of another")
+            assert (await ask("GET", f"/v1/configuration/technical_name={name}", "a:ta")).status == 404
+
+
+def analyzer_of(worker_id, token, datamart=1):
+    one = {"id": "1", "url": "http://plugin", "worker_id": worker_id, "token": token}
+    return {"datamart": [{"id": datamart, "channel": [{"id": "1"}], "analyzer": [one]}]}
+
+
+@pytest.mark.parametrize("worker_id", ["a/b", "/", "a b", "ä", "a\n", "x" * 65])
+async def test_a_worker_id_is_an_id(worker_id):
+    async with open_engine(settings_for_tests(), store=MemoryStore()) as engine:
+        with pytest.raises(BadDefinition) as error:
+            await engine.apply(analyzer_of(worker_id, "t"))
+        assert error.value.faults[0][0] == "datamart[0].analyzer[0].worker_id"
+
+
+async def test_a_worker_has_one_token_in_all_datamarts():
+    """Also where they are applied one after the other: it would be two plugins with the same files."""
+    async with open_engine(settings_for_tests(), store=MemoryStore()) as engine:
+        await engine.apply(analyzer_of("w", "t1"))
+        await engine.apply(analyzer_of("w", "t1", datamart=2))
+        with pytest.raises(BadDefinition) as error:
+            await engine.apply(analyzer_of("w", "t2", datamart=2))
+        assert [path for path, _ in error.value.faults] == ["datamart[0].analyzer[0].token"]
+        assert "t1" not in str(error.value).replace("token", "")
+        both = {"datamart": [analyzer_of("w", "t2", one)["datamart"][0] for one in (1, 2)]}
+        await engine.apply(both)  # A token is changed in all of them together.

@@ -297,6 +297,9 @@ BAD = {
     "a line feed": ({"callable": "", "url": "http://plugin/a\nb"}, "analyzers[0].url"),
     "a query": ({"callable": "", "url": "http://plugin/?a=b"}, "analyzers[0].url"),
     "a password": ({"callable": "", "url": "http://a:b@plugin/"}, "analyzers[0].url"),
+    "a user": ({"callable": "", "url": "http://a@plugin:99999/"}, "analyzers[0].url"),
+    "an empty label": ({"callable": "", "url": "http://a..b/"}, "analyzers[0].url"),
+    "a long label": ({"callable": "", "url": f"http://{'a' * 64}/"}, "analyzers[0].url"),
     "a fast plugin": ({"callable": "", "url": "http://plugin", "fast": True}, "analyzers[0].fast"),
     "half a credential": ({"worker_id": "w"}, "analyzers[0].token"),
     "a property twice": (

@@ -9,6 +9,8 @@ takes a single argument gets the activity alone. Whatever it raises is a failure
 comes back it is the number again.
 """
 
+import importlib
+import importlib.util
 import sys
 from typing import TYPE_CHECKING, Any, Final
 
@@ -31,18 +33,43 @@ def properties_of(analyzer: Analyzer) -> dict[str, Any]:
 
 
 def check_callables(defined: Defined) -> None:
-    """Refuse fast callables that cannot be imported; the others are imported in their own processes. Blocks.
+    """Refuse fast callables that cannot be imported, and others whose module is not there. Blocks.
+
+    Those are imported in their own processes alone, which find out whether the function is there.
 
     Raises:
         CallerError: `bad_definition`, with the path of the analyzer.
     """
+    importlib.invalidate_caches()  # A module may have been put there a moment ago.
     for index, one in enumerate(defined.analyzers):
+        if one.callable and not one.fast and not _is_there(module := one.callable.partition(":")[0]):
+            path = f"analyzers[{index}].callable"
+            raise CallerError(f"there is no module {module}", code="bad_definition", path=path)
         if one.fast:
             try:
                 load(one.callable)
             except (Exception, SystemExit) as error:
                 path = f"analyzers[{index}].callable"
                 raise CallerError(f"cannot import it: {error!r}", code="bad_definition", path=path) from None
+
+
+def _is_there(module: str) -> bool:
+    """Whether a module can be found; nothing of it is imported, its packages are not, either."""
+    if module in sys.modules:
+        return True
+    first, *rest = module.split(".")
+    try:
+        spec = importlib.util.find_spec(first)
+    except ValueError:
+        return True  # It runs already, and does not say where it comes from.
+    name = first
+    for part in rest:
+        name = f"{name}.{part}"
+        if spec is None or spec.submodule_search_locations is None:
+            return False
+        places = list(spec.submodule_search_locations)
+        spec = next((found for one in sys.meta_path if (found := one.find_spec(name, places))), None)
+    return spec is not None
 
 
 def look_in(folders: "Sequence[str]") -> None:

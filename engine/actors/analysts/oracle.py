@@ -2,14 +2,19 @@
 
     question ─▶ fast: answered in the loop
              ─▶ its breaker is open: failed at once
+             ─▶ its line is full: failed at once, `overloaded`
              ─▶ the analyzer's line ─▶ at most `max_calls` open ─▶ plugin | process ─▶ answer
 
 One that is dead keeps nobody else waiting: its questions stand in a line of their own, for a timeout or two, and then
-fail at once for as long as its breaker is open. A line is bounded by what the step holds (`analyzers.max_waiting`).
+fail at once for as long as its breaker is open. Nor does one that is slow and succeeds, which no breaker stops: its
+line holds `analyzers.max_waiting_each` at most, and who comes then has failed, as its recovery strategy says. Waiting
+instead would make the chain wait, and with it everybody who needs another analyzer or none. The bound is thousands, so
+that a burst waits; only one that is slower than what comes, for long, fills it.
 """
 
 import re
 import time
+from collections import OrderedDict
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from typing import Final
@@ -31,6 +36,9 @@ LOOK_S: Final = 60.0
 REST_S: Final = 600.0
 """An analyzer that nobody asked for so long gives its processes and connections back."""
 
+OVERLOADED: Final = "overloaded"
+"""Reason of a failure: it was not asked, as too many wait for it already."""
+
 Report = Callable[[str, str], None]
 
 
@@ -40,7 +48,7 @@ class Analyst:
     Args:
         analyzer: the definition.
         settings: bounds.
-        report: told when its breaker opens.
+        report: told when its breaker opens, and when its line is full.
     """
 
     def __init__(self, analyzer: Analyzer, settings: AnalyzersSettings, report: Report) -> None:
@@ -56,7 +64,12 @@ class Analyst:
         self._breaker = Breaker(settings.breaker_failures, settings.breaker_pause_s)
         self._pause_s = settings.breaker_pause_s
         self._report = report
-        self._waiting = self._open = 0
+        # Who waits for a call, in the order of their calls; cancelled, one has failed.
+        self._line: OrderedDict[trio.CancelScope, None] = OrderedDict()
+        self._most_held = min(settings.max_waiting_each, settings.max_waiting)
+        self._open = 0
+        self._overloaded = 0
+        self._is_overloaded = False
         self._failed = 0
         self._asked = 0
         self.used_s = trio.current_time()
@@ -72,17 +85,16 @@ class Analyst:
             return Answer(answer.outcome, answer.activity, answer.reason, took_ms)
         if self._breaker.refuses(trio.current_time()):
             return self._paused(0.0)
+        if self.held >= self._most_held:
+            return self._refused(0.0)
         return None
 
     async def ask(self, question: Question) -> Answer:
         """As `Oracle.ask`."""
         assert self._caller is not None
         started_s = trio.current_time()
-        self._waiting += 1
-        try:
-            await self._slots.acquire()
-        finally:
-            self._waiting -= 1
+        if not await self._turn():
+            return self._refused(trio.current_time() - started_s)
         self._open += 1
         try:
             if not self._breaker.begin(trio.current_time()):
@@ -91,8 +103,42 @@ class Analyst:
         finally:
             self._open -= 1
             self._slots.release()
+            # Told once for as long as it lasts.
+            self._is_overloaded = self._is_overloaded and self.held * 2 > self._most_held
             self.used_s = trio.current_time()
         return Answer(answer.outcome, answer.activity, answer.reason, (self.used_s - started_s) * 1000)
+
+    @property
+    def held(self) -> int:
+        """Questions that wait for it or are being answered."""
+        return len(self._line) + self._open
+
+    @property
+    def waiting(self) -> int:
+        """Questions in its line."""
+        return len(self._line)
+
+    def relieve(self) -> None:
+        """The one that has waited longest need not wait any more: it has failed."""
+        if self._line:
+            next(iter(self._line)).cancel(reason=OVERLOADED)
+
+    async def _turn(self) -> bool:
+        """Whether it is one's turn to call; else one has waited in vain."""
+        try:
+            self._slots.acquire_nowait()
+        except trio.WouldBlock:
+            pass
+        else:
+            return True
+        waits = trio.CancelScope()
+        self._line[waits] = None
+        try:
+            with waits:
+                await self._slots.acquire()
+        finally:
+            del self._line[waits]
+        return not waits.cancelled_caught
 
     async def _call(self, caller: Caller, question: Question) -> Answer:
         self._asked += 1
@@ -121,7 +167,7 @@ class Analyst:
     @property
     def is_busy(self) -> bool:
         """Whether somebody waits for it."""
-        return bool(self._waiting or self._open)
+        return bool(self.held)
 
     def gauges(self) -> dict[str, float]:
         """How near its bounds are."""
@@ -130,7 +176,10 @@ class Analyst:
             found |= {
                 "open_calls": self._open,
                 "open_calls_max": self._most,
-                "waiting": self._waiting,
+                "waiting": self.waiting,
+                "held": self.held,
+                "held_max": self._most_held,
+                "overloaded": self._overloaded,
                 "breaker": self._breaker.state(trio.current_time()),
                 "breaker_openings": self._breaker.opened,
                 **self._caller.gauges(),
@@ -145,6 +194,14 @@ class Analyst:
             self._report(f"analyzer {self.analyzer.id}", f"paused for {self._pause_s:g} s: {kind}")
         return Answer("failed", reason=reason)
 
+    def _refused(self, waited_s: float) -> Answer:
+        """The breaker is not told: it has not been asked."""
+        self._overloaded += 1
+        if not self._is_overloaded:
+            self._is_overloaded = True
+            self._report(f"analyzer {self.analyzer.id}", f"{OVERLOADED}: {self.held} wait for it, others fail")
+        return Answer("failed", reason=OVERLOADED, took_ms=waited_s * 1000)
+
     def _paused(self, waited_s: float) -> Answer:
         return Answer("failed", reason="it is paused, as it failed too often in a row", took_ms=waited_s * 1000)
 
@@ -154,7 +211,7 @@ class Analysts:
 
     Args:
         settings: bounds.
-        report: told, with a name and what happened, when a breaker opens.
+        report: told, with a name and what happened, when a breaker opens or a line is full.
     """
 
     def __init__(self, settings: AnalyzersSettings, report: Report) -> None:
@@ -171,6 +228,15 @@ class Analysts:
     async def ask(self, question: Question) -> Answer:
         """As `Oracle.ask`."""
         return await self._analyst(question).ask(question)
+
+    def relieve(self) -> None:
+        """Somebody must have room in the step: one who waits in the longest line, and longest there, has failed.
+
+        The step is full when several lines are, or when very many of the same persons have come behind them.
+        """
+        longest = max((*self._known.values(), *self._leaving), key=lambda one: one.waiting, default=None)
+        if longest is not None:
+            longest.relieve()
 
     def gauges(self) -> dict[str, float]:
         """`analyzer_<datamart>_<id>_<what>`, and what is waiting for all of them."""
@@ -217,7 +283,7 @@ async def open_analysts(settings: AnalyzersSettings, report: Report) -> AsyncIte
 
     Args:
         settings: bounds.
-        report: told, with a name and what happened, when a breaker opens.
+        report: told, with a name and what happened, when a breaker opens or a line is full.
     """
     analysts = Analysts(settings, report)
     async with trio.open_nursery() as nursery:

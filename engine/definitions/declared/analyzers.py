@@ -70,7 +70,13 @@ class Analyzer(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     ] = 64
     properties: tuple[AnalyzerProperty, ...] = field(default=(), name="property")
     worker_id: Annotated[
-        Name, Meta(description="With `token`, what the plugin calls back with; empty: it may not.")
+        str,
+        Meta(
+            max_length=64,
+            pattern=r"^[A-Za-z0-9_.-]*\Z",
+            description="With `token`, what the plugin calls back with; empty: it may not. One program that serves"
+            " several analyzers has the same two in all of them, also in other datamarts.",
+        ),
     ] = ""
     token: Annotated[Name, Meta(description="Long and random; only the plugin and this server know it.")] = ""
     group_id: Annotated[Name, Meta(description="What the plugin reads about itself; for people.")] = ""

@@ -6,6 +6,7 @@ from urllib.parse import urlsplit
 
 from msgspec import Meta, Struct, field
 
+from engine.model.host import is_host
 from engine.model.types import Id, Name
 from engine.model.webhook_signature import key_of
 
@@ -44,18 +45,28 @@ class Destination(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
     max_per_s: Annotated[float, Meta(ge=0, le=1_000_000)] = 0.0
 
     def __post_init__(self) -> None:
+        if not self.url.isascii():
+            raise ValueError("`url` has other characters than those of ASCII in it")
         parts = urlsplit(self.url)
-        if parts.scheme not in ("http", "https") or not parts.hostname or not self.url.isascii():
+        # First, as other faults are told with the address. It would be shown wherever destinations are.
+        if "@" in parts.netloc:
+            raise ValueError("`url` has a user or a password in it: use `headers`, which are not shown")
+        if parts.scheme not in ("http", "https") or not parts.hostname:
             raise ValueError(f"`url` must be an http or https address, not {self.url!r}")
         if parts.fragment or any(char <= " " for char in self.url):
             raise ValueError("`url` has a fragment or a blank in it")
-        _ = parts.port  # Raises for one that is no port.
+        if not is_host(parts.hostname):
+            raise ValueError(f"`url`: {parts.hostname!r} cannot be a host")
+        if parts.port == 0:  # Raises for one that is no port.
+            raise ValueError("`url`: there is no port 0")
         key_of(self.secret)
         for name, value in self.headers.items():
             if not _TOKEN.fullmatch(name) or not _VALUE.fullmatch(value):
                 raise ValueError(f"`headers`: {name!r} is no header that can be sent")
             if name.lower() in RESERVED:
                 raise ValueError(f"`headers`: {name!r} is set by the outbox itself")
+        if len({name.lower() for name in self.headers}) < len(self.headers):
+            raise ValueError("`headers`: two have the same name; case makes no difference")
 
     def __repr__(self) -> str:
         return f"Destination(id={self.id!r}, url={self.url!r})"

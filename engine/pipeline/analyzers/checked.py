@@ -5,6 +5,7 @@ from urllib.parse import urlsplit
 
 from engine.definitions.declared.analyzers import Analyzer
 from engine.errors import CallerError
+from engine.model.host import is_host
 
 _CALLABLE = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*:[A-Za-z_]\w*(\.[A-Za-z_]\w*)*", re.ASCII)
 
@@ -37,15 +38,17 @@ def check_analyzer(analyzer: Analyzer, path: str) -> None:
 
 
 def _check_url(url: str, path: str) -> None:
+    if "@" in url.partition("//")[2].partition("/")[0]:
+        raise _bad("an address has no user and no password", path)  # Nor is it told.
     try:
         parts = urlsplit(url)
-        is_good = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
+        is_good = parts.scheme in ("http", "https") and is_host(parts.hostname or "") and parts.port != 0
     except ValueError as error:
         raise _bad(f"{url!r} is no address: {error}", path) from None
     if not is_good or not url.isascii() or not url.isprintable() or " " in url:
         raise _bad(f"{url!r} is no address such as http://localhost:8080", path)
-    if parts.query or parts.fragment or "@" in parts.netloc:
-        raise _bad("a base address has no query, no fragment and no password", path)
+    if parts.query or parts.fragment:
+        raise _bad("a base address has no query and no fragment", path)
 
 
 def _bad(message: str, path: str) -> CallerError:

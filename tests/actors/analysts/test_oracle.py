@@ -2,6 +2,7 @@
 
 import pytest
 import trio
+import trio.testing
 from msgspec import structs
 
 from engine.actors.analysts.breaker import CLOSED, OPEN
@@ -9,7 +10,7 @@ from engine.actors.analysts.callables import check_callables
 from engine.actors.analysts.oracle import REST_S, open_analysts
 from engine.definitions.defined import Defined
 from engine.errors import CallerError
-from tests.actors.analysts.asking import QUICK, callable_of, plugin_of, question, told
+from tests.actors.analysts.asking import QUICK, SAMPLES, callable_of, plugin_of, question, told
 from tests.actors.analysts.plugins import FakePlugin, echo, http, listening
 
 REFUSED = http(b"what it was asked", "500 Internal Server Error")
@@ -52,6 +53,21 @@ class TestFast:
             check_callables(Defined(datamart=1, analyzers=(callable_of("alone"), callable_of("nowhere", fast=True))))
         assert (error.value.code, error.value.path) == ("bad_definition", "analyzers[1].callable")
 
+    @pytest.mark.parametrize("module", ["nowhere", f"{SAMPLES}.more", "tests.nowhere", "nowhere.at.all"])
+    def test_a_module_that_is_not_there_is_found_when_it_is_applied(self, module):
+        found = Defined(datamart=1, analyzers=(callable_of("alone"), callable_of("alone", callable=f"{module}:f")))
+        with pytest.raises(CallerError, match="there is no module") as error:
+            check_callables(found)
+        assert (error.value.code, error.value.path) == ("bad_definition", "analyzers[1].callable")
+
+    def test_one_that_is_there_is_not_imported(self, tmp_path, monkeypatch):
+        monkeypatch.syspath_prepend(tmp_path)
+        (tmp_path / "package_of_it").mkdir()
+        for name in ("__init__", "module"):
+            (tmp_path / "package_of_it" / f"{name}.py").write_text("raise AssertionError('it was imported')")
+        for name in ("package_of_it.module:f", "package_of_it:f", "os.path:join", "__main__:f"):
+            check_callables(Defined(datamart=1, analyzers=(callable_of("alone", callable=name),)))
+
 
 class TestLines:
     async def test_no_more_calls_are_open_than_allowed_and_the_line_can_be_seen(self):
@@ -74,6 +90,69 @@ class TestLines:
                 assert gauges["analyzer_1_7_waiting"] == 7
                 gate.set()
             assert (fake.most_open, len(fake.asked)) == (3, 10)
+
+    async def test_beyond_its_line_one_fails_at_once_and_is_not_asked(self):
+        gate, told_of = trio.Event(), []
+        settings = structs.replace(QUICK, max_waiting_each=5)
+
+        async def later(asked):
+            await gate.wait()
+            return echo(asked)
+
+        def report(name, what):
+            told_of.append((name, what))
+
+        async with listening(FakePlugin(later)) as fake, open_analysts(settings, report) as analysts:
+            slow, other = question(plugin_of(fake.url, max_calls=2)), question(plugin_of(fake.url, id="8"))
+            answers = []
+
+            async def ask():
+                answers.append(await analysts.ask(slow))
+
+            async with trio.open_nursery() as nursery:
+                for _ in range(5):
+                    assert analysts.at_once(slow) is None
+                    nursery.start_soon(ask)
+                    await trio.testing.wait_all_tasks_blocked()
+                for _ in range(30):
+                    answer = analysts.at_once(slow)
+                    assert (answer.outcome, answer.reason) == ("failed", "overloaded")
+                assert analysts.at_once(other) is None, "the line of another one is its own"
+                found = analysts.gauges()
+                names = ("open_calls", "waiting", "held", "held_max", "overloaded", "failures", "breaker")
+                assert [found[f"analyzer_1_7_{name}"] for name in names] == [2, 3, 5, 5, 30, 0, CLOSED]
+                gate.set()
+            assert [one.outcome for one in answers] == ["ok"] * 5
+            assert analysts.at_once(slow) is None
+            assert told_of == [("analyzer 7", "overloaded: 5 wait for it, others fail")]
+
+    async def test_room_is_made_by_who_has_waited_longest_in_the_longest_line(self):
+        gate = trio.Event()
+
+        async def later(asked):
+            await gate.wait()
+            return echo(asked)
+
+        async with listening(FakePlugin(later)) as fake, open_analysts(QUICK, quiet) as analysts:
+            answers = []
+
+            async def ask(id, number):
+                answer = await analysts.ask(question(plugin_of(fake.url, id=id, max_calls=1)))
+                answers.append((id, number, answer.reason))
+
+            analysts.relieve()
+            async with trio.open_nursery() as nursery:
+                for id, count in (("7", 3), ("8", 5)):
+                    for number in range(count):
+                        nursery.start_soon(ask, id, number)
+                        await trio.testing.wait_all_tasks_blocked()
+                for _ in range(2):
+                    analysts.relieve()
+                    await trio.testing.wait_all_tasks_blocked()
+                assert answers == [("8", 1, "overloaded"), ("8", 2, "overloaded")]
+                gate.set()
+            assert len(answers) == 8
+            assert len(fake.asked) == 6
 
     async def test_the_breaker_opens_is_told_and_finds_out(self, monkeypatch):
         fake, told_of = FakePlugin(lambda asked: REFUSED), []
