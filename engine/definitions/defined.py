@@ -15,6 +15,7 @@ from engine.definitions.declared.goals import Goal, NamedQuery
 from engine.definitions.declared.processings import Processing
 from engine.definitions.declared.schema import SchemaMapping
 from engine.definitions.declared.segments import Segment
+from engine.model.identity_rules import IdentityRules
 
 
 class Defined(Struct, frozen=True, kw_only=True):
@@ -24,6 +25,8 @@ class Defined(Struct, frozen=True, kw_only=True):
         datamart: whose.
         version: rises with each change.
         default_compartment: of accounts that name none (decision 1).
+        identity: what the settings say of identifiers, such as their placeholders (decision 1); nothing that is
+            declared in the datamart, but steps that make identifiers go by it.
         event_rules: in the order of creation; those without a channel run first (decision 22).
         analyzers_of, processings_of: by channel key, the ids of the analyzers attached to it, in their order, and of
             the processings it is subject to.
@@ -33,6 +36,7 @@ class Defined(Struct, frozen=True, kw_only=True):
     datamart: int
     version: int = 0
     default_compartment: str = "1"
+    identity: IdentityRules = IdentityRules()
     catalogs: tuple[Catalog, ...] = ()
     campaigns: tuple[Campaign, ...] = ()
     event_rules: tuple[EventRule, ...] = ()
