@@ -5,7 +5,7 @@ import re
 import time
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from engine.query.errors import QueryError
@@ -51,6 +51,8 @@ TEXTS = st.text(st.sampled_from("abcd1 .-é\nA"), max_size=8)
 @settings(max_examples=300, deadline=None)
 @given(regexes(), st.lists(TEXTS, min_size=1, max_size=6), st.booleans())
 def test_it_is_pythons_full_match(text: str, values: list[str], ignores_case: bool):
+    # Python's engine, which is asked here, takes minutes on some expressions of many repetitions.
+    assume(sum(text.count(mark) for mark in "*+?{") <= 6)
     text = "(?i)" * ignores_case + text
     pattern = Pattern(text)
     python = re.compile(text, re.DOTALL)
