@@ -56,7 +56,7 @@ class Definitions(Struct):
         """The steps of a datamart for an activity that enters the chain now."""
         found = self.programs.get(datamart)
         if found is None:  # Records of a datamart that nobody knows any more.
-            found = self.programs[datamart] = build_program(Defined(datamart=datamart))
+            found = self.programs[datamart] = build_program(Defined(datamart=datamart, identity=self.settings.identity))
         return found
 
     def destination(self, datamart: int, destination: str) -> Destination | None:

@@ -45,6 +45,7 @@ from engine.definitions.rows import (
 from engine.definitions.signing import SigningKey
 from engine.errors import BadDefinition, BadSettings
 from engine.model.channel import ChannelSettings
+from engine.model.identity_rules import IdentityRules
 from engine.pipeline.chain import build_program
 from engine.pipeline.stage import Program
 from engine.programs import compiled, salvaged
@@ -56,6 +57,17 @@ PUBLIC_TOKEN_BYTES: Final = 12
 """Of a public token, which stands in every page: it need not be secret, only nobody else's."""
 
 PAGE = 10_000
+
+
+class _Bases(dict[int, Base]):
+    """What the settings say, by the id of a datamart; also of one that they do not name."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._identity = settings.identity
+        super().__init__({one.id: base_of(one, settings.identity) for one in settings.datamarts})
+
+    def __missing__(self, datamart: int) -> Base:
+        return Base(id=datamart, identity=self._identity)
 
 
 class Stored(Struct):
@@ -173,12 +185,12 @@ def plan(
         BadDefinition: what is declared cannot work.
         BadSettings: two of what holds have the same token or tracker key, though nothing is declared.
     """
-    bases = {one.id: base_of(one) for one in settings.datamarts}
+    bases = _Bases(settings)
     rows_of = declared.datamarts if declared is not None else ()
     if declared is not None:
         faults = faults_of(
             declared,
-            lambda one: [channel.key for channel in _of(bases, one).channels],
+            lambda one: [channel.key for channel in bases[one].channels],
             _workers(stored, {one.id for one in rows_of}),
         )
         if faults:
@@ -195,7 +207,9 @@ def plan(
     settled = _settle(stored, settings, holding, is_apply=declared is not None)
     for mart in settled.registry.datamarts():
         if mart.id not in programs:
-            programs[mart.id] = build_program(Defined(datamart=mart.id, default_compartment=mart.default_compartment))
+            programs[mart.id] = build_program(
+                Defined(datamart=mart.id, default_compartment=mart.default_compartment, identity=settings.identity)
+            )
     made = tuple(_made(stored, settled, {one.id for one in rows_of}, holding))
     found = Plan(
         Holding(settled.registry, programs, aside, applied, heads),
@@ -221,7 +235,7 @@ def _workers(stored: Stored, declared: Collection[int]) -> Iterator[tuple[int, s
 
 def _holding(
     stored: Stored,
-    bases: Mapping[int, Base],
+    bases: _Bases,
     declared: Sequence[DatamartDefinition],
     heads: Mapping[int, Head],
     current: Holding | None,
@@ -233,7 +247,7 @@ def _holding(
     applied: dict[int, DatamartDefinition] = {}
     faults: list[tuple[str, str]] = []
     for index, one in enumerate(declared):
-        applied[one.id], holding[one.id] = one, effective(_of(bases, one.id), one, heads[one.id].version)
+        applied[one.id], holding[one.id] = one, effective(bases[one.id], one, heads[one.id].version)
         running = current.programs.get(one.id) if current is not None and not current.aside.get(one.id) else None
         if running is not None and running.defined.version == heads[one.id].version:
             programs[one.id] = running
@@ -248,7 +262,7 @@ def _holding(
     for datamart in (*bases, *heads, *damaged):
         if datamart in holding:
             continue
-        base = _of(bases, datamart)
+        base = bases[datamart]
         if datamart in damaged:
             found = Restored(DatamartDefinition(id=datamart), 0, (damaged[datamart],))
         elif datamart in heads:
@@ -312,8 +326,8 @@ def _made(
                 yield MadeToken(mart.id, "compartment", compartment.id, "token", compartment.token)
 
 
-def base_of(datamart: DatamartSettings) -> Base:
-    """What the settings say of a datamart."""
+def base_of(datamart: DatamartSettings, identity: IdentityRules) -> Base:
+    """What the settings say of a datamart, and of identifiers in all of them."""
     return Base(
         id=datamart.id,
         name=datamart.name,
@@ -322,11 +336,8 @@ def base_of(datamart: DatamartSettings) -> Base:
         redirect_hosts=datamart.redirect_hosts,
         channels=datamart.channels,
         compartments=datamart.compartments,
+        identity=identity,
     )
-
-
-def _of(bases: Mapping[int, Base], datamart: int) -> Base:
-    return bases.get(datamart) or Base(id=datamart)
 
 
 def _rows(store: Store, prefix: bytes) -> Iterator[tuple[bytes, bytes]]:

@@ -89,7 +89,12 @@ def _made(defined: Defined) -> Program:
 
 
 def _nothing(defined: Defined) -> Defined:
-    return Defined(datamart=defined.datamart, version=defined.version, default_compartment=defined.default_compartment)
+    return Defined(
+        datamart=defined.datamart,
+        version=defined.version,
+        default_compartment=defined.default_compartment,
+        identity=defined.identity,
+    )
 
 
 def _refusing(program: Program, aside: list[SetAside]) -> Program:

@@ -69,6 +69,6 @@ def _tell_disagreements(holding: Holding, settings: Settings) -> None:
     nothing = Settings().datamarts
     for declared in settings.datamarts if settings.datamarts != nothing else ():
         applied = holding.applied.get(declared.id)
-        base: Base = base_of(declared)
+        base: Base = base_of(declared, settings.identity)
         if applied is not None and (keys := disagreements(base, applied)):
             log("settings and definitions disagree; the definitions hold", "warning", datamart=base.id, keys=keys)

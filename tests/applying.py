@@ -17,9 +17,9 @@ def goals(*names, **fields):
     return small(goal=[{"id": name, **fields} for name in names])
 
 
-def visit(number, *, site="1", user="vec:1"):
+def visit(number, *, site="1", user="vec:1", **properties):
     base = {"$type": "SITE_VISIT", "$session_status": "NO_SESSION", "$site_id": site, "$user_agent_id": user}
-    return dump(base | {"$events": [{"$event_name": "seen", "$properties": {"n": number}}]})
+    return dump(base | {"$events": [{"$event_name": "seen", "$properties": {"n": number, **properties}}]})
 
 
 async def refused(engine, source) -> dict[str, str]:

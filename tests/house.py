@@ -51,6 +51,8 @@ TABLE: dict[str, Row] = {
     "engine.identity": Row(rooms=("engine.model",), libraries=VALUE_TYPES, pure=True),
     "engine.session": Row(rooms=("engine.model",), libraries=("publicsuffixlist", *VALUE_TYPES), pure=True),
     "engine.query": Row(rooms=("engine.model",), libraries=VALUE_TYPES, pure=True),
+    # Expressions of strangers in linear time; a backtracking engine can be made to hang.
+    "engine.query.pattern": Row(rooms=("engine.query",), libraries=("re2",), pure=True),
     "engine.definitions": Row(rooms=("engine.model", "engine.query"), libraries=VALUE_TYPES, pure=True),
     # What it compiles is what definitions declare.
     "engine.scenario": Row(

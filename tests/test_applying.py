@@ -11,6 +11,7 @@ from engine import Settings, SystemClock
 from engine.declared import DatamartDefinition, Declared, Goal
 from engine.errors import Broken, StoreFull, Unavailable
 from engine.live import definitions_of
+from engine.model.identity_rules import IdentityRules
 from engine.pipeline import chain
 from engine.pipeline.chain import build_chain
 from engine.pipeline.stage import Drop, keep
@@ -32,6 +33,7 @@ from tests.engines import (
     quiet,
     statistics,
     take,
+    taken,
     until,
 )
 from tests.pipeline.test_chain import session
@@ -96,6 +98,27 @@ async def test_what_is_left_out_goes_and_other_datamarts_stay():
         assert engine.channel(1, "app:1") is None
         assert engine.default_compartment(1) == "1"
         assert engine._definitions.program_of(2) is other
+
+
+LOGIN = {"type": "USER_IDENTIFIER_INSERTION", "id": "login", "property_source": "login"}
+
+
+@pytest.mark.parametrize("in_settings", [True, False])
+async def test_decision_1_rules_go_by_the_placeholders_of_the_settings(in_settings: bool):
+    settings = structs.replace(Settings(), identity=IdentityRules(placeholders=("visitor",)))
+    datamart, store, clock = 1 if in_settings else 2, MemoryStore(), HandClock()
+    declared = small(id=datamart, channel=[{"id": "1"}], event_rule=[LOGIN])
+    async with engine_on(store, clock, settings) as engine:
+        assert defined(engine).identity == settings.identity
+        assert "visitor" not in repr(await engine.apply(declared))
+        assert not await engine.apply(declared)
+    async with engine_on(store.reopen(), clock, settings) as engine:
+        for login, is_one in (("visitor", False), ("guest", True)):
+            users = [f"vec:{login}{at}" for at in range(2)]
+            for user in users:
+                await take(engine, visit(0, user=user, login=login), datamart=datamart)
+            points = {await taken(engine, visit(1, user=user), datamart=datamart) for user in users}
+            assert (len(points) == 1) is is_one
 
 
 async def test_a_new_channel_takes_events_at_once_and_a_removed_one_none():

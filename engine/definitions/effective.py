@@ -13,6 +13,7 @@ from engine.definitions.declared.datamarts import Channel, DatamartDefinition
 from engine.definitions.defined import Defined
 from engine.definitions.kinds import DEFINED
 from engine.model.declarations import ChannelDeclaration, CompartmentDeclaration
+from engine.model.identity_rules import IdentityRules
 
 OWN_KEYS: Final = ("name", "default_compartment", "token", "redirect_hosts")
 """What settings and definitions both may say of a datamart itself."""
@@ -23,6 +24,7 @@ class Base(Struct, frozen=True, kw_only=True):
 
     Attributes:
         defaults: for a datamart that they do not name.
+        identity: which identifiers name nobody; the same in all datamarts of an installation.
     """
 
     id: int
@@ -32,6 +34,7 @@ class Base(Struct, frozen=True, kw_only=True):
     redirect_hosts: tuple[str, ...] = ()
     channels: tuple[ChannelDeclaration, ...] = ()
     compartments: tuple[CompartmentDeclaration, ...] = ()
+    identity: IdentityRules = IdentityRules()
 
 
 class Effective(Struct, frozen=True):
@@ -74,6 +77,7 @@ def effective(base: Base, applied: DatamartDefinition | None, version: int) -> E
             datamart=base.id,
             version=version,
             default_compartment=own["default_compartment"],
+            identity=base.identity,
             schema=over.schema,
             analyzers_of={one.key: one.analyzers for one in attached if one.analyzers},
             processings_of={one.key: one.processings for one in attached if one.processings},

@@ -54,10 +54,8 @@ def compile_declared(query: QueryText, defined: Defined, path: str, *, sees_pers
     Raises:
         CallerError: there is no query of this name, or (`QueryError`) it cannot be asked.
     """
-    schema = schema_of(defined)
-    return compile_query(
-        resolve_query(query, defined, path), path=path, schema=schema if sees_person else _of_activities(schema)
-    )
+    schema = schema_of(defined) if sees_person else _activity_schema_of(defined)
+    return compile_query(resolve_query(query, defined, path), path=path, schema=schema)
 
 
 def check_queries(defined: Defined) -> None:
@@ -79,7 +77,14 @@ def schema_of(defined: Defined) -> Schema:
         CallerError: it adds a name to a type that is not there (`bad_definition`).
     """
     mapping = defined.schema
-    return DEFAULT if not mapping.fields and not mapping.links else _extended(mapping)
+    if not mapping.fields and not mapping.links:
+        return DEFAULT
+    return defined.derived.once("schema", mapping, lambda: _extended(mapping))
+
+
+def _activity_schema_of(defined: Defined) -> Schema:
+    schema = schema_of(defined)
+    return defined.derived.once("activity_schema", schema, lambda: _of_activities(schema))
 
 
 def _of_activities(schema: Schema) -> Schema:

@@ -21,7 +21,7 @@ from engine.query.dates import UNITS, span_of
 from engine.query.default_schema import ROOTS
 from engine.query.directives import check_operation
 from engine.query.errors import Fault, QueryError
-from engine.query.pattern import Pattern
+from engine.query.pattern import Pattern, check_positions
 from engine.query.schema import KINDS, FieldType, NotFound, Schema
 
 ORDERED: Final = (Operator.LT, Operator.LTE, Operator.GT, Operator.GTE)
@@ -56,6 +56,8 @@ class _Checker:
     def __init__(self, schema: Schema, path: str) -> None:
         self._schema = schema
         self._path = path
+        # Of the regular expressions met so far.
+        self._positions = 0
 
     def query(self, query: Query) -> Query:
         if query.root:
@@ -154,6 +156,8 @@ class _Checker:
             raise self._wrong(f"`{node.field}` needs at least one value to be compared with", node.at, "TYPINGS")
         for value in node.values:
             self._value(node, kind, value)
+        if node.operator in (Operator.MATCHES, Operator.NOT_MATCHES):
+            self._patterns(node)
         return Compare(node.field, node.operator, node.values, kind, node.at)
 
     def _meant(self, node: Compare, kind: FieldType) -> Kind:
@@ -175,8 +179,6 @@ class _Checker:
         if kind in (Kind.STRING, Kind.ENUM):
             if not isinstance(value, str):
                 raise self._mismatch(node, value, "a text")
-            if node.operator in (Operator.MATCHES, Operator.NOT_MATCHES):
-                self._pattern(node, value)
         elif kind is Kind.BOOLEAN:
             if not isinstance(value, bool):
                 raise self._mismatch(node, value, "true or false")
@@ -189,9 +191,10 @@ class _Checker:
             expected = f'a time: a date, an ISO 8601 moment, milliseconds, or such as "now-7d/d" (units {UNITS})'
             raise self._mismatch(node, value, expected)
 
-    def _pattern(self, node: Compare, value: str) -> None:
+    def _patterns(self, node: Compare) -> None:
         try:
-            Pattern(value)
+            self._positions += Pattern(*map(str, node.values)).positions
+            check_positions(self._positions)
         except QueryError as error:
             raise self._wrong(error.reason, node.at, "TYPINGS") from None
 

@@ -19,3 +19,14 @@ MAX_NAME_CHARS: Final = 255
 
 MAX_PATTERN_CHARS: Final = 1000
 """Of what MATCHES gets: longer ones are lists of words, which `CONTAINS [ … ]` does better."""
+
+MAX_PATTERN_POSITIONS: Final = 1000
+"""Characters of all that MATCHES gets in one query, repetitions written out: some thirty patterns of addresses. The
+worst of them cost up to 20 ns each for a character of a value; nearly all cost a few ns for all of them together."""
+
+MAX_MATCHING_WORK: Final = 1_000_000
+"""Positions of a comparison × characters of a value: 8 ms for the worst that were found, at most 20. A value
+that is more matches nothing."""
+
+MAX_MATCHED_CHARS: Final = 20_000
+"""A longer value matches nothing: more than twice what an activity may have."""

@@ -1,185 +1,110 @@
 """What MATCHES means: a regular expression over the whole value, in time that grows with the value's length only.
 
-Backtracking engines, Python's among them, can take for ever on expressions that people write by accident. So this is a
-small engine of its own: an expression becomes a set of positions and of what may follow each (Glushkov), and a value is
-read once, one character at a time, with the sets of positions met so far kept as the states of an automaton.
+Backtracking engines, Python's among them, can take for ever on expressions that people write by accident. So RE2 runs
+them. Which expressions there are is told by a reader of our own (`regex`): a mistake is refused with its place where
+RE2 would take it literally or as something else than people mean, and it tells how much work an expression is.
 
 There are: characters, `.` (any), `[a-z]` and `[^…]`, `\\d \\w \\s` and their capitals (ASCII), `\\n \\t \\r \\uXXXX`,
 escaped marks, `|`, groups `( )` and `(?: )`, `* + ?` and `{m}`, `{m,}`, `{m,n}`, and `(?i)` at the beginning. `^` at
 the beginning and `$` at the end say what is so anyway. There are no back references, no look-around, no captures.
 """
 
-from bisect import bisect_right
 from typing import Final
 
+import re2  # type: ignore[import-untyped]
+
 from engine.query.errors import QueryError
-from engine.query.regex import Alt, Cat, Chars, Empty, Node, PatternReader, Repeat
+from engine.query.limits import MAX_MATCHED_CHARS, MAX_MATCHING_WORK, MAX_PATTERN_POSITIONS
+from engine.query.regex import Alt, Cat, Chars, Node, PatternReader, Range, Repeat
 
-MAX_POSITIONS: Final = 256
-"""Characters of an expression, repetitions written out. The worst of them costs some 30 µs for a character."""
+MAX_PROGRAM_BYTES: Final = 1 << 20
+"""Of a compiled expression and what RE2 remembers of it; where it would need more, it is slower, not wrong."""
 
-MAX_MATCHED_CHARS: Final = 20_000
-"""A longer value matches nothing: more than twice what an activity may have, and at most half a second."""
-
-MAX_BUILD_STEPS: Final = 20_000
-"""Parts put together, repetitions written out: an expression such as `((){999}){999}` has no positions, only these."""
-
-MAX_EDGES: Final = 4096
-"""What an automaton remembers; above, it forgets all and learns again."""
-
-
-class _State:
-    """What has been read of a value, as far as it matters: the positions that its last character may be at."""
-
-    __slots__ = ("accepts", "candidates", "edges")
-
-    def __init__(self, candidates: int, accepts: bool) -> None:
-        self.candidates = candidates
-        self.accepts = accepts
-        self.edges: dict[int, _State] = {}
+_TOO_LARGE: Final = "the regular expression is too large with its repetitions"
 
 
 class Pattern:
-    """A compiled regular expression.
+    """Regular expressions, compiled to one: a value matches where one of them does.
 
     Args:
-        text: the expression.
+        texts: the expressions.
+
+    Attributes:
+        positions: characters of all of them, repetitions written out.
 
     Raises:
-        QueryError: it is none, or too large.
+        QueryError: one is none, or they are too large.
     """
 
-    def __init__(self, text: str) -> None:
-        reader = PatternReader(text)
-        node = reader.read()
-        self._ignores_case = reader.ignores_case
-        self._sets: list[Chars] = []
-        self._follow: list[int] = []
-        self._steps = 0
-        nullable, first, self._last = self._build(node)
-        self._start = _State(first, nullable)
-        self._nothing = _State(0, False)
-        self._states: dict[int, _State] = {}
-        self._edges = 0
-        # Characters between two bounds fit the same positions: they are one class.
-        ends = {bound for one in self._sets for low, high in one.ranges for bound in (ord(low), ord(high) + 1)}
-        self._bounds = sorted(ends)
-        self._masks: dict[int, int] = {}
-        self._classes: dict[str, int] = {}
+    __slots__ = ("_max_chars", "_program", "positions")
+
+    def __init__(self, *texts: str) -> None:
+        self.positions = 0
+        parts: list[str] = []
+        for text in texts:
+            reader = PatternReader(text)
+            node = reader.read()
+            self.positions += _positions(node)
+            # Before anything is written out: repetitions of repetitions are short to write and long to compile.
+            check_positions(self.positions)
+            parts.append(f"(?{'i' if reader.ignores_case else ''}:{_written(node)})")
+        self._max_chars = min(MAX_MATCHED_CHARS, MAX_MATCHING_WORK // max(1, self.positions))
+        options = re2.Options()
+        options.log_errors = False
+        options.max_mem = MAX_PROGRAM_BYTES
+        try:
+            self._program = re2.compile("|".join(parts), options)
+        except re2.error:
+            raise QueryError(_TOO_LARGE, kind="TYPINGS") from None
 
     def matches(self, text: str) -> bool:
-        """Whether it matches the whole text."""
-        if len(text) > MAX_MATCHED_CHARS:
+        """Whether one matches the whole text; none matches one that would take too long."""
+        if len(text) > self._max_chars:
             return False
-        state, classes = self._start, self._classes
-        for char in text:
-            kind = classes.get(char)
-            if kind is None:
-                kind = self._class(char)
-            state = state.edges.get(kind) or self._step(state, kind)
-            if state.candidates == 0 and not state.accepts:
-                return False
-        return state.accepts
-
-    def _step(self, state: _State, kind: int) -> _State:
-        if self._edges >= MAX_EDGES:
-            self._edges = 0
-            self._states.clear()
-            self._start.edges = {}
-            state.edges = {}
-        hit = state.candidates & self._masks[kind]
-        found = self._states.get(hit) if hit else self._nothing
-        if found is None:
-            candidates = 0
-            for position in _bits(hit):
-                candidates |= self._follow[position]
-            found = self._states[hit] = _State(candidates, bool(hit & self._last))
-        state.edges[kind] = found
-        self._edges += 1
-        return found
-
-    def _class(self, char: str) -> int:
-        """The class of a character: of two that are in the same, the one fits where the other does."""
-        forms = {char, char.lower(), char.upper()} if self._ignores_case else {char}
-        letters = [form for form in forms if len(form) == 1]
-        places = {bisect_right(self._bounds, ord(letter)) for letter in letters}
-        # Where case is ignored, a character is in the classes of its forms: a number for each such set of them.
-        kind = 0
-        for place in sorted(places):
-            kind = kind * (len(self._bounds) + 1) + place
-        if kind not in self._masks:
-            if len(self._masks) >= MAX_EDGES:
-                self._masks.clear()
-                self._classes.clear()
-            fits = (one.has(letters) for one in self._sets)
-            self._masks[kind] = sum(1 << at for at, fit in enumerate(fits) if fit)
-        if len(self._classes) >= MAX_EDGES:
-            self._classes.clear()
-        self._classes[char] = kind
-        return kind
-
-    def _build(self, node: Node) -> tuple[bool, int, int]:
-        """Whether it may be empty, and the positions it may begin and end at; notes what follows what."""
-        self._steps += 1
-        if self._steps > MAX_BUILD_STEPS:
-            raise QueryError("the regular expression is too large with its repetitions", kind="TYPINGS")
-        if isinstance(node, Chars):
-            position = len(self._sets)
-            if position >= MAX_POSITIONS:
-                message = f"the regular expression has more than {MAX_POSITIONS} characters with its repetitions"
-                raise QueryError(message, kind="TYPINGS")
-            self._sets.append(node)
-            self._follow.append(0)
-            return False, 1 << position, 1 << position
-        if isinstance(node, Cat):
-            return self._chain(node.parts)
-        if isinstance(node, Alt):
-            built = [self._build(part) for part in node.parts]
-            first = last = 0
-            for _, begins, ends in built:
-                first |= begins
-                last |= ends
-            return any(nullable for nullable, _, _ in built), first, last
-        if isinstance(node, Repeat):
-            return self._repeat(node)
-        return True, 0, 0
-
-    def _chain(self, parts: "list[Node]") -> tuple[bool, int, int]:
-        nullable, first, last = True, 0, 0
-        for part in parts:
-            may_be_empty, begins, ends = self._build(part)
-            self._follows(last, begins)
-            first |= begins if nullable else 0
-            last = ends | (last if may_be_empty else 0)
-            nullable = nullable and may_be_empty
-        return nullable, first, last
-
-    def _repeat(self, node: Repeat) -> tuple[bool, int, int]:
-        if node.most is None:
-            parts: list[Node] = [node.part] * (node.least - 1) if node.least else []
-            nullable, first, last = self._chain(parts)
-            may_be_empty, begins, ends = self._build(node.part)
-            self._follows(ends, begins)
-            self._follows(last, begins)
-            may_be_empty = may_be_empty or node.least == 0
-            return (
-                nullable and may_be_empty,
-                first | (begins if nullable else 0),
-                ends | (last if may_be_empty else 0),
-            )
-        optional: list[Node] = [Alt([Empty(), node.part])] * (node.most - node.least)
-        return self._chain([node.part] * node.least + optional)
-
-    def _follows(self, last: int, first: int) -> None:
-        if first:
-            for position in _bits(last):
-                self._follow[position] |= first
+        # Half a character, which no JSON brings here, becomes a question mark.
+        return self._program.fullmatch(text.encode(errors="replace")) is not None
 
 
-def _bits(mask: int) -> "list[int]":
-    found = []
-    while mask:
-        low = mask & -mask
-        found.append(low.bit_length() - 1)
-        mask ^= low
-    return found
+def check_positions(positions: int) -> None:
+    """Whether a query may have expressions of so many positions in all.
+
+    Raises:
+        QueryError: it may not.
+    """
+    if positions > MAX_PATTERN_POSITIONS:
+        message = (
+            f"the regular expressions of one query have more than {MAX_PATTERN_POSITIONS} characters in all, with"
+            " their repetitions"
+        )
+        raise QueryError(message, kind="TYPINGS")
+
+
+def _positions(node: Node) -> int:
+    match node:
+        case Chars():
+            return 1
+        case Cat() | Alt():
+            return sum(_positions(part) for part in node.parts)
+        case Repeat():
+            return _positions(node.part) * (max(node.least, 1) if node.most is None else node.most)
+    return 0
+
+
+def _written(node: Node) -> str:
+    """As RE2 writes it, with nothing left that it could take in another way."""
+    match node:
+        case Chars():
+            return f"[{'^' if node.negated else ''}{''.join(map(_range, node.ranges))}]"
+        case Cat():
+            return "".join(map(_written, node.parts))
+        case Alt():
+            return f"(?:{'|'.join(map(_written, node.parts))})"
+        case Repeat():
+            most = "" if node.most is None else node.most
+            return f"(?:{_written(node.part)}){{{node.least},{most}}}"
+    return ""
+
+
+def _range(one: Range) -> str:
+    low, high = one
+    return f"\\x{{{ord(low):x}}}-\\x{{{ord(high):x}}}"

@@ -204,8 +204,8 @@ def _scalar_test(comparison: Compare) -> Callable[[Any], bool]:
     if operator is Operator.CONTAINS:
         return lambda value: any(text in text_of(value) for text in texts)
     if operator is Operator.MATCHES:
-        patterns = [Pattern(text) for text in texts]
-        return lambda value: any(pattern.matches(text_of(value)) for pattern in patterns)
+        pattern = Pattern(*texts)
+        return lambda value: pattern.matches(text_of(value))
     among = frozenset(texts)
     return lambda value: text_of(value) in among
 

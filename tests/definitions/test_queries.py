@@ -1,11 +1,12 @@
 """Queries of definitions: by name or in place, over the schema of their datamart."""
 
 import pytest
+from msgspec import structs
 
 from engine.definitions.declared.goals import NamedQuery
 from engine.definitions.declared.schema import SchemaField, SchemaLink, SchemaMapping
 from engine.definitions.defined import Defined
-from engine.definitions.queries import check_queries, compile_declared, resolve_query
+from engine.definitions.queries import check_queries, compile_declared, resolve_query, schema_of
 from engine.errors import CallerError
 from engine.query.document import Document
 from engine.query.errors import QueryError
@@ -99,3 +100,10 @@ def test_a_schema_that_cannot_work_is_refused_with_the_path(mapping: SchemaMappi
     with pytest.raises(CallerError) as caught:
         check_queries(Defined(datamart=1, schema=mapping))
     assert (caught.value.path, caught.value.code) == (path, "bad_definition")
+
+
+def test_the_schema_is_made_once_and_anew_for_a_changed_copy():
+    assert schema_of(DEFINED) is schema_of(DEFINED)
+    changed = structs.replace(DEFINED, schema=structs.replace(DEFINED.schema))
+    assert schema_of(changed) is not schema_of(DEFINED)
+    assert structs.replace(changed, schema=DEFINED.schema) == DEFINED

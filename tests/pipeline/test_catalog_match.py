@@ -1,7 +1,9 @@
 """CATALOG_AUTO_MATCH: the fields of 5.2, 5.6 and decision 26."""
 
 import pytest
+from msgspec import structs
 
+from engine.errors import CallerError
 from engine.pipeline import event_rules
 from tests.pipeline.rules import (
     activity,
@@ -138,3 +140,13 @@ def test_a_hundred_thousand_products_are_one_look_up():
     assert len(everywhere[0].products) == 100_000
     ((_, said),) = told(run(rules, page("http://shop.test/p/99999?x")))[1:]
     assert said["$items"] == [{"$id": "99999"}]
+
+
+def test_rules_of_one_catalog_share_its_pages():
+    catalog = {"id": "shop", "product": [{"id": "7", "url": "https://shop.test/7"}]}
+    of_all = [catalog_match(catalog="shop", auto_match_type="PRODUCT") for _ in range(2)]
+    _, _, (one, other) = event_rules.compile_rules(declared := defined(*of_all, catalogs=[catalog]))
+    assert one.products is other.products
+    changed = structs.replace(declared, catalogs=())
+    with pytest.raises(CallerError):
+        event_rules.compile_rules(changed)

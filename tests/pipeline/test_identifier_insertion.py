@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from engine.model.identifiers import account, agent, email_hash
+from engine.model.identity_rules import IdentityRules
 from engine.model.limits import MAX_IDENTIFIER_CHARS
 from engine.pipeline.event_rules.md2 import md2
 from tests.pipeline.rules import (
@@ -99,6 +100,18 @@ def test_an_expression_takes_linear_time():
 @pytest.mark.parametrize("value", ["null", "NULL", " guest ", "undefined", "00000000-0000-0000-0000-000000000000", "0"])
 def test_decision_1_a_placeholder_names_nobody_even_before_it_is_hashed(value):
     assert made(identify(identifier_creation="EMAIL_HASH"), value) == []
+
+
+def test_decision_1_the_placeholders_are_those_of_the_settings():
+    rule = identify(identifier_creation="EMAIL_HASH")
+    kiosk = IdentityRules(placeholders=("Kiosk",), zeros_are_placeholders=False)
+    assert made(rule, "kiosk", identity=kiosk) == []
+    assert (
+        len(made(rule, "kiosk"))
+        == len(made(rule, "guest", identity=kiosk))
+        == len(made(rule, "0", identity=kiosk))
+        == 1
+    )
 
 
 def test_values_and_identifiers_are_bounded():

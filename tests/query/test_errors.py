@@ -217,3 +217,12 @@ def test_size_is_bounded():
     assert f"more than {MAX_NODES}" in str(wrong(with_where({"type": "GROUP", "expressions": [NODE] * MAX_NODES})))
     assert "digits" in str(wrong("ts > " + "9" * 5000))
     assert "too large" in str(wrong("ts > 1e999"))
+
+
+def test_the_regular_expressions_of_a_query_are_bounded_together():
+    hard = "(a|b)*a(a|b){50}x"
+    many = " OR\n".join(f'url MATCHES "{hard}{at}"' for at in range(10))
+    error = wrong(many)
+    assert (error.row, error.col, error.kind) == (10, 1, "TYPINGS")
+    assert "in all" in error.reason
+    assert "in all" in wrong(f"url NOT MATCHES [{', '.join([chr(34) + hard + chr(34)] * 20)}]").reason

@@ -5,11 +5,12 @@ import re
 import time
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from engine.query.errors import QueryError
-from engine.query.pattern import MAX_MATCHED_CHARS, Pattern
+from engine.query.limits import MAX_MATCHED_CHARS, MAX_MATCHING_WORK, MAX_PATTERN_POSITIONS
+from engine.query.pattern import Pattern
 
 
 @st.composite
@@ -50,6 +51,8 @@ TEXTS = st.text(st.sampled_from("abcd1 .-é\nA"), max_size=8)
 @settings(max_examples=300, deadline=None)
 @given(regexes(), st.lists(TEXTS, min_size=1, max_size=6), st.booleans())
 def test_it_is_pythons_full_match(text: str, values: list[str], ignores_case: bool):
+    # Python's engine, which is asked here, takes minutes on some expressions of many repetitions.
+    assume(sum(text.count(mark) for mark in "*+?{") <= 6)
     text = "(?i)" * ignores_case + text
     pattern = Pattern(text)
     python = re.compile(text, re.DOTALL)
@@ -146,7 +149,7 @@ def test_no_expression_takes_for_ever(text: str):
     for value in ("a" * 8000, "ab" * 4000, "".join(chr(97 + (at * at) % 7 % 2) for at in range(8000))):
         began = time.process_time()
         pattern.matches(value)
-        assert time.process_time() - began < 5
+        assert time.process_time() - began < 0.5
 
 
 def test_longer_values_match_nothing():
@@ -154,13 +157,26 @@ def test_longer_values_match_nothing():
     assert not Pattern("a*").matches("a" * (MAX_MATCHED_CHARS + 1))
 
 
-def test_it_forgets_and_goes_on():
-    """Many different characters, more states than are remembered: the answers stay the same."""
-    pattern = Pattern(".*a.{12}")
-    alphabet = [chr(0x4E00 + at) for at in range(5000)]
-    for at in range(20_000 // 20):
-        value = "".join("a" if (at >> bit) & 1 else alphabet[(at * 13 + bit) % 5000] for bit in range(16))
-        assert pattern.matches(value) == (len(value) > 12 and value[-13] == "a")
+def test_many_are_matched_as_one():
+    pattern = Pattern("a+|b", "(?i)x[yz]", "c|d")
+    assert all(map(pattern.matches, ("aa", "b", "XY", "xz", "c", "d")))
+    assert not any(map(pattern.matches, ("A", "ab", "C", "xw", "aac", "")))
+
+
+def test_positions_and_the_work_on_a_value_are_bounded():
+    """`(a|b)*a(a|b){50}x` defeats what any automaton remembers: then each position costs at each character."""
+    assert Pattern("(a|b)*a(a|b){50}x").positions == 2 + 1 + 100 + 1
+    assert Pattern("a{3}(b{2,})?c*").positions == 3 + 2 + 1
+    many = [f"(a|b)*a(a|b){{50}}x{at}" for at in range(9)]
+    pattern = Pattern(*many)
+    longest = MAX_MATCHING_WORK // pattern.positions - len("x0")
+    value = "".join("ab"[at * at // 7 % 2] for at in range(longest - 60)) + "a" * 60
+    began = time.process_time()
+    assert pattern.matches(value + "x0")
+    assert time.process_time() - began < 0.25
+    assert not pattern.matches("a" + value + "x0")
+    with pytest.raises(QueryError, match=f"more than {MAX_PATTERN_POSITIONS} characters in all"):
+        Pattern(*many, *many)
 
 
 @given(st.text(max_size=60))

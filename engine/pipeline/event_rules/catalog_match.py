@@ -94,10 +94,19 @@ def compile(rule: CatalogAutoMatch, defined: Defined, path: str) -> CatalogMatch
         depth = 0
     elif rule.category_max_depth is not None:
         depth = min(depth, rule.category_max_depth)
+    # Rules of one catalog share its pages: there may be fifty of them, and a hundred thousand products.
+    once, source = defined.derived.once, defined.catalogs
+    products: Mapping[Page, Product] = {}
+    if kinds != "CATEGORY":
+        products = once(("products", rule.catalog), source, lambda: _by_page(_products(catalogs)))
+    categories: Mapping[Page, str] = {}
+    if kinds != "PRODUCT":
+        name = "categories", rule.catalog, excluded
+        categories = once(name, source, lambda: _by_page(_categories(catalogs, excluded)))
     return CatalogMatch(
         about=f"event_rule {rule.id}",
-        products=_by_page(_products(catalogs)) if kinds != "CATEGORY" else {},
-        categories=_by_page(_categories(catalogs, excluded)) if kinds != "PRODUCT" else {},
+        products=products,
+        categories=categories,
         depth=depth,
         excluded=excluded,
     )

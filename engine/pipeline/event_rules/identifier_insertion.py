@@ -130,5 +130,5 @@ def compile(rule: UserIdentifierInsertion, defined: Defined, path: str) -> Ident
         hashed=HASHES[rule.hash_function],
         compartment=(compartment or defined.default_compartment) if is_account else None,
         remove=rule.remove_source,
-        placeholders=Placeholders(),
+        placeholders=Placeholders(defined.identity.placeholders, zeros=defined.identity.zeros_are_placeholders),
     )
