@@ -60,9 +60,7 @@ class Analyzer(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     url: Annotated[Name, Meta(description="Base address of an HTTP plugin; it is asked at /v1/activity_analysis.")] = ""
     error_recovery_strategy: Annotated[
         RecoveryStrategy,
-        Meta(
-            description="When it fails: go on without its changes, skip all analyzers behind it, or do not store."
-        ),
+        Meta(description="When it fails: go on without its changes, skip all analyzers behind it, or do not store."),
     ] = "STORE_WITH_ERROR_ID"
     timeout_ms: Annotated[
         int, Meta(ge=1, le=600_000, description="Of one call; one that takes longer has failed. A retry has it anew.")
