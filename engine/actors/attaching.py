@@ -17,6 +17,7 @@ from engine.actors.draft import Draft, control_record
 from engine.actors.identities import Identities
 from engine.actors.intake import Intake
 from engine.actors.ticket import Ticket
+from engine.model.identifiers import Identifier
 from engine.model.record import RecordKind
 from engine.pipeline.stage import Attach, Envelope
 
@@ -36,9 +37,20 @@ class Attaching:
         """Whose sequences go up. Called once: it is built behind the chain that ends here."""
         self._intake = intake
 
+    def about(self, envelope: Envelope) -> set[bytes]:
+        """Whom the identifiers of an envelope are about now: the people it would make one, and the identifiers
+        themselves, since who is first to link one says whose it is."""
+        identifiers = _found(envelope)
+        if not identifiers:
+            return set()
+        closed, context = envelope.closed, envelope.context
+        now_ms = context.now_ms if context is not None else 0
+        met = self._identities.meeting(closed.datamart, closed.user_point, identifiers, now_ms)
+        return {*met, *(identifier.key() for identifier in identifiers)} - {b""}
+
     def draft(self, envelope: Envelope) -> Draft | None:
         """What the transaction of this envelope also does, or None; nothing has changed yet."""
-        identifiers = [one for effect in envelope.effects if isinstance(effect, Attach) for one in effect.identifiers]
+        identifiers = _found(envelope)
         if not identifiers or self._intake is None:
             return None
         closed, context = envelope.closed, envelope.context
@@ -46,7 +58,7 @@ class Attaching:
         attached, draft.operations = self._identities.attach_to(
             draft.identities,
             closed.user_point,
-            list(dict.fromkeys(identifiers)),
+            identifiers,
             datamart=closed.datamart,
             now_ms=context.now_ms if context is not None else draft.arrival_ms,
             sequence=draft.next_sequence(),
@@ -72,3 +84,9 @@ class Attaching:
         """They are on disk."""
         for draft in drafts:
             self._identities.committed(draft.identities)
+
+
+def _found(envelope: Envelope) -> list[Identifier]:
+    """What steps have found, each once."""
+    effects = [effect for effect in envelope.effects if isinstance(effect, Attach)]
+    return list(dict.fromkeys([one for effect in effects for one in effect.identifiers])) if effects else []

@@ -7,6 +7,7 @@ found out at the chain's end, when the fate of all that is ahead is known, and g
 
 from bisect import insort
 from collections.abc import Callable, Iterable, Sequence
+from typing import Final
 
 from msgspec import structs
 
@@ -17,6 +18,9 @@ from engine.session.closed import Closed
 from engine.store.keys import fact_key
 from engine.store.layout import follow
 from engine.store.port import Db, Store
+
+DECIDED: Final = -(2**62)
+"""Places from here on up to 0 are those of envelopes whose fate is known, in the order in which it was."""
 
 Meeting = Callable[[int, bytes, Sequence[Identifier], int], tuple[bytes, bytes]]
 """Who survives when identifiers attach to a user point of a datamart at a time, and who is absorbed, or b""."""
@@ -38,6 +42,7 @@ class Facts:
         # By fact, in the order of the chain: the contexts of envelopes that change it and are not settled.
         self._ahead: dict[FactKey, list[_Shown]] = {}
         self._places = 0
+        self._decided = DECIDED
 
     def __len__(self) -> int:
         """How many facts are about to change. No more than activities on their way, which are bounded."""
@@ -71,7 +76,17 @@ class Facts:
 
     def expect(self, context: "_Shown", key: FactKey) -> None:
         """From now on a fact is what this envelope's effects say. To be said once."""
-        insort(self._ahead.setdefault(key, []), context, key=lambda shown: shown.place)
+        insort(self._ahead.setdefault(key, []), context, key=_place)
+
+    def decided(self, context: "_Shown") -> None:
+        """The fate of this envelope is known, and it is in line for its commit: as if it were stored already."""
+        self._decided += 1
+        context.place = self._decided
+        for key in context.changes:
+            waiting = self._ahead[key]
+            if waiting[0] is not context:
+                waiting.remove(context)
+                insort(waiting, context, key=_place)
 
     def _forget(self, context: "_Shown") -> None:
         for key in context.changes:
@@ -128,14 +143,26 @@ class _Shown:
         return structs.replace(closed, user_point=survivor, absorbed=other or closed.absorbed)
 
     def holds(self) -> bool:
-        """As `Context.holds`. Not to be asked twice: the next answer is about what is shown from now on."""
-        seen, self._seen = self._seen, ()
-        met, self._met = self._met, None
-        if met is not None and self._facts.meeting is not None:
-            closed = self.envelope.closed
-            if self._facts.meeting(closed.datamart, closed.user_point, met[0], self.now_ms) != met[1]:
-                return False
-        return all(self._facts.as_of(self.place, key) == value for key, value in seen)
+        """As `Context.holds`."""
+        if self._meets() and all(self._facts.as_of(self.place, key) == value for key, value in self._seen):
+            return True
+        self._seen, self._met = (), None
+        return False
+
+    def decided(self) -> None:
+        """As `Context.decided`."""
+        self._facts.decided(self)
+
+    def _meets(self) -> bool:
+        """Whether the person is still who it was found out to be."""
+        if self._met is None or self._facts.meeting is None:
+            return True
+        closed, (identifiers, found) = self.envelope.closed, self._met
+        return self._facts.meeting(closed.datamart, closed.user_point, identifiers, self.now_ms) == found
+
+
+def _place(shown: _Shown) -> int:
+    return shown.place
 
 
 def _last(envelope: Envelope, key: FactKey) -> KeepFact | None:

@@ -3,8 +3,9 @@
 Who waits in a scenario is a row of TIMERS, not a task: a million of them cost no memory and outlive a restart. This
 task looks at the first rows. Where one is due it sends an envelope into the chain, as if it had left a visitor: the
 move is in line with the person's activities, sees what is ahead of it, and is committed, with the next timer, by the
-store actor. When all of a slice are settled it looks again. So what is in flight is bounded, and a crash at any moment
-leaves a row or its move, never both and never neither.
+store actor. As moves settle it looks at further rows, so somebody whose move has to wait, behind an analyzer that is
+slow, holds up nobody else's. What is in flight is bounded, and a crash at any moment leaves a row or its move, never
+both and never neither.
 
     rows   paused paused due due due due later …
                          └ `_after`       └ sleep until this is due, or an earlier one is set
@@ -31,7 +32,7 @@ from engine.store.layout import activity_expires_ms, activity_value, follow
 from engine.store.port import Db, Store
 
 SLICE: Final = 200
-"""Moves in flight: one commit's worth, some 10 ms of the chain. What senders send goes in between."""
+"""Most moves in flight: one commit's worth, some 10 ms of the chain. What senders send goes in between."""
 
 DEFINITIONS_S: Final = 1.0
 """How often it is asked whether definitions have changed, where that matters: as late as a timer may be."""
@@ -83,12 +84,15 @@ class ScenarioClock:
         self._hand_over = hand_over
         self._room = room
         self._is_set_aside = is_set_aside
-        self._after: bytes | None = None  # All rows up to here stand still, or are in flight.
+        self._after: bytes | None = None  # All rows up to here stand still, are in flight, or are looked at anew.
         # By datamart, the definitions by which rows up to there were looked at, and which automations stand still.
         self._looked: dict[int, tuple[Program, dict[str, bool]]] = {}
         self._passed_over = 0
+        # Moves on their way, and their rows, which are there until then: nobody is sent twice for one of them.
         self._in_flight: dict[int, Envelope] = {}
-        self._all_settled = trio.Event()
+        self._rows: set[TimerKey] = set()
+        self._anew: set[TimerKey] = set()  # Of those, the ones to be looked at once more when their move has settled.
+        self._freed = trio.Event()  # Some have settled since the last look.
         self._entering: dict[int, trio.Event] = {}
         self._next_ms: int | None = None
         self._nap: trio.CancelScope | None = None
@@ -99,7 +103,14 @@ class ScenarioClock:
         """Work until cancelled. May be called again after it raised: it looks at everything anew."""
         self._looked.clear()
         self._after = None
+        # Whether these have come to the chain nobody knows. A move that is sent twice moves nobody twice.
+        self._in_flight.clear()
+        self._rows.clear()
+        self._anew.clear()
         while True:
+            while len(self._in_flight) >= SLICE:
+                self._freed = trio.Event()
+                await self._freed.wait()
             await self._room()
             due = self._due()
             if due:
@@ -143,8 +154,8 @@ class ScenarioClock:
                 continue
             if self._in_flight.pop(id(envelope), None) is not None:
                 self._moved += 1
-                if not self._in_flight:
-                    self._all_settled.set()
+                self._freed.set()
+                self._came_back(_row(envelope.closed, envelope.closed.move))
             elif id(envelope) in self._entering:
                 self._entering[id(envelope)].set()
 
@@ -161,20 +172,35 @@ class ScenarioClock:
         )
 
     def _set(self, timer: SetTimer, due_ms: int) -> None:
+        row = TimerKey(due_ms, timer.datamart, timer.user_point, timer.scenario)
+        if row in self._rows:
+            self._anew.add(row)
+        else:
+            self._look_at(row)
+
+    def _came_back(self, row: TimerKey) -> None:
+        self._rows.discard(row)
+        if row in self._anew:
+            self._anew.remove(row)
+            self._look_at(row)
+
+    def _look_at(self, row: TimerKey) -> None:
         if self._after is not None:
-            key = timer_key(due_ms, timer.datamart, timer.user_point, timer.scenario)
+            key = timer_key(*row)
             if key <= self._after:
                 self._after = key[:-1]  # Before this key and behind all smaller ones that do not begin like it.
-        if self._next_ms is None or due_ms < self._next_ms:
-            self._next_ms = due_ms
+        if self._next_ms is None or row.due_ms < self._next_ms:
+            self._next_ms = row.due_ms
             if self._nap is not None:
                 self._nap.cancel(reason="somebody is due earlier")
 
     def _due(self) -> list[TimerKey]:
-        """The next rows that are due, of one page; whether more are, or when, is in `_next_ms`."""
+        """The next rows that are due, of one page, as many as there is room for; whether more are, or when, is in
+        `_next_ms`."""
         if any(self._program_of(datamart) is not program for datamart, (program, _) in self._looked.items()):
             self._looked.clear()
             self._after, self._passed_over = None, 0
+            self._anew.update(self._rows)  # Their moves may know the older definitions only.
         now_ms = self._clock.now_ms()
         due: list[TimerKey] = []
         rows = self._store.page(Db.TIMERS, after=self._after, limit=SLICE)
@@ -182,9 +208,11 @@ class ScenarioClock:
         for key, _ in rows:
             timer = split_timer_key(key)
             self._next_ms = timer.due_ms
-            if timer.due_ms > now_ms:
+            if timer.due_ms > now_ms or len(due) + len(self._in_flight) >= SLICE:
                 return due
             self._after = key
+            if timer in self._rows:
+                continue
             if self._stands(timer):
                 self._passed_over += 1
             else:
@@ -206,10 +234,9 @@ class ScenarioClock:
 
     async def _move(self, due: Sequence[TimerKey]) -> None:
         envelopes = [self._envelope(timer) for timer in due]
-        self._in_flight = {id(envelope): envelope for envelope in envelopes}
-        self._all_settled = trio.Event()
+        self._in_flight.update({id(envelope): envelope for envelope in envelopes})
+        self._rows.update(due)
         await self._hand_over(envelopes)
-        await self._all_settled.wait()
 
     def _envelope(self, timer: TimerKey) -> Envelope:
         execution, activity = self._led_in(timer)
@@ -249,6 +276,11 @@ class ScenarioClock:
                     await self._clock.sleep_until_ms(self._next_ms)
             finally:
                 self._nap = None
+
+
+def _row(closed: Closed, move: Move) -> TimerKey:
+    """The row that a move is of; of one that lets somebody in, none that there is."""
+    return TimerKey(move.due_ms or 0, closed.datamart, closed.user_point, move.scenario)
 
 
 def after(recovered: trio.Event, clock: ScenarioClock) -> Callable[[], Awaitable[None]]:

@@ -9,6 +9,7 @@ fate of everything ahead is known too: an activity that was shown what has not c
 """
 
 from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass, field
 from typing import Final
 from uuid import UUID
 
@@ -31,6 +32,25 @@ UserKey = tuple[int, bytes]
 
 MAX_GROUP: Final = 500
 """Envelopes of one transaction: their activities are encoded in one step of the loop, about 20 ms."""
+
+
+MAX_PASSES: Final = 8
+"""Ways through the steps again on which others overtake an envelope. From then on all that is behind it waits."""
+
+
+@dataclass(slots=True)
+class _Aside:
+    """What is known of an envelope that is set aside.
+
+    Attributes:
+        about: whom it was about so far: it only ever grows, on all its ways through the steps.
+        passes: how often it was sent through the steps again.
+        is_going: whether it is on its way.
+    """
+
+    about: set[UserKey] = field(default_factory=set)
+    passes: int = 0
+    is_going: bool = False
 
 
 class Settler:
@@ -134,8 +154,10 @@ def payload_of(envelope: Envelope) -> bytes:
 class StoreActor:
     """Takes envelopes from the chain, commits them in groups, and tells who waits for them.
 
-    An envelope that goes through the steps again is set aside meanwhile, with what comes behind it of the same person:
-    a step may wait for somebody outside. All others are stored.
+    An envelope that goes through the steps again is set aside meanwhile, with what comes behind it of the same people:
+    a step may wait for somebody outside. All others are stored. Since they may be the very people that it turns out to
+    be about, it is looked at again like any other when it is through, and goes once more where they have changed what
+    it was shown. That ends: what it is about only grows, and who has gone `MAX_PASSES` times is overtaken no more.
 
     Args:
         source: the chain's end.
@@ -164,25 +186,25 @@ class StoreActor:
         # What was taken from the chain and is not yet in line for its commit. A restart begins with it.
         self._taken: list[Envelope] = []
         self._is_over = False  # The chain has ended; what is set aside may still be on its way.
-        # Set aside, in order, and whose they are; those of them that go through the steps, and those that have.
+        # Set aside, in order; what is known of them, by their ids; and whom they are about.
         self._aside: list[Envelope] = []
+        self._known: dict[int, _Aside] = {}
         self._aside_keys: set[UserKey] = set()
-        self._going: set[int] = set()
-        self._gone: set[int] = set()
-        self._is_news = False  # One of them has.
+        self._is_shut = False  # One of them is overtaken no more.
+        self._is_news = False  # One of them is through the steps.
         self._listening: trio.CancelScope | None = None
 
     async def run(self) -> None:
         """Store until the chain ends. May be called again after it raised: nothing taken is forgotten."""
         async with trio.open_nursery() as nursery:
-            for envelope in self._aside:
-                if id(envelope) in self._going:  # It was interrupted.
+            for envelope in (*self._aside, *self._taken):
+                if (known := self._known.get(id(envelope))) is not None and known.is_going:  # It was interrupted.
                     nursery.start_soon(self._repeat, envelope)
             while True:
                 if self._is_news:
                     # All of them, in their order: who still has to wait is set aside again.
                     self._taken[:0] = self._aside
-                    self._aside, self._is_news = [], False
+                    self._aside, self._is_news, self._is_shut = [], False, False
                     self._aside_keys.clear()
                 if self._taken:
                     await self._commit(self._taken[:MAX_GROUP], nursery)
@@ -210,12 +232,13 @@ class StoreActor:
         drafts: list[Draft] = []
         ready: list[Envelope] = []
         for envelope in group:
-            if self._must_wait(envelope, nursery):
-                self._aside.append(envelope)
-                self._aside_keys.update(_keys(envelope))
-            else:
+            if not self._sets_aside(envelope, nursery):
                 ready.append(envelope)
                 operations += self._operations(envelope, drafts)
+                if envelope.context is not None:
+                    envelope.context.decided()
+                if self._known:
+                    self._known.pop(id(envelope), None)
         self._taken[: len(group)] = ready
         if not ready:
             return
@@ -228,31 +251,46 @@ class StoreActor:
 
         ticket = self._writer.submit_at_once(operations, size_bytes + 64 * len(operations), committed)
         del self._taken[: len(ready)]
-        if self._gone:
-            self._gone.difference_update([id(envelope) for envelope in ready])
         if self._attaching is not None:
             self._attaching.route(drafts, ticket)
         # Not cut short by a full store: the batch stays in line, and this actor behind it.
         await ticket.settled()
 
-    def _must_wait(self, envelope: Envelope, nursery: trio.Nursery) -> bool:
-        """Whether it goes through the steps again, or is behind one that does."""
-        if self._aside_keys and not self._aside_keys.isdisjoint(_keys(envelope)):
-            return True
-        if id(envelope) in self._gone:
-            return False
-        if id(envelope) in self._going:
-            return True
+    def _sets_aside(self, envelope: Envelope, nursery: trio.Nursery) -> bool:
+        """Whether it has to wait: it goes through the steps again, or is behind one that does."""
+        known = self._known.get(id(envelope)) or _Aside()
         try:
-            if envelope.context is None or envelope.context.holds():
-                return False
+            if not known.is_going and not self._is_behind(envelope, known):
+                if envelope.context is None or envelope.context.holds():
+                    return False
+                # What it was shown has not come to be: something ahead was dropped, or has died, or somebody is
+                # somebody else. Whom it is about is asked before the steps begin.
+                known.about |= self._about(envelope)
+                known.passes += 1
+                known.is_going = True
+                nursery.start_soon(self._repeat, envelope)
         except Exception as error:
             _spoil(envelope, error)
             return False
-        # What it was shown has not come to be: something ahead was dropped, or has died.
-        self._going.add(id(envelope))
-        nursery.start_soon(self._repeat, envelope)
+        self._aside.append(envelope)
+        self._known[id(envelope)] = known
+        self._aside_keys |= known.about
+        self._is_shut = self._is_shut or known.passes >= MAX_PASSES
         return True
+
+    def _is_behind(self, envelope: Envelope, known: _Aside) -> bool:
+        if not self._aside:
+            return False
+        known.about |= self._about(envelope)
+        return self._is_shut or not self._aside_keys.isdisjoint(known.about)
+
+    def _about(self, envelope: Envelope) -> set[UserKey]:
+        """Whom an envelope is about: a merge is about two, and so is a person found out to be another one, too."""
+        closed, view = envelope.closed, envelope.view
+        found = {closed.user_point, closed.absorbed, view.user_point, view.absorbed} - {b""}
+        if self._attaching is not None:
+            found |= self._attaching.about(envelope)
+        return {(closed.datamart, one) for one in found}
 
     async def _repeat(self, envelope: Envelope) -> None:
         try:
@@ -262,8 +300,7 @@ class StoreActor:
             await self._again(envelope)
         except Exception as error:
             _spoil(envelope, error)
-        self._going.discard(id(envelope))
-        self._gone.add(id(envelope))
+        self._known[id(envelope)].is_going = False
         self._is_news = True
         if self._listening is not None:
             self._listening.cancel(reason="somebody is through the steps")
@@ -283,13 +320,6 @@ class StoreActor:
         except Exception as error:
             _spoil(envelope, error)
             return self._settler.operations(envelope)
-
-
-def _keys(envelope: Envelope) -> set[UserKey]:
-    """Whom an envelope is about: a merge is about two, and so is a person found out to be another one, too."""
-    closed, view = envelope.closed, envelope.view
-    points = {closed.user_point, closed.absorbed, view.user_point, view.absorbed} - {b""}
-    return {(closed.datamart, point) for point in points}
 
 
 def _spoil(envelope: Envelope, error: Exception) -> None:

@@ -65,6 +65,10 @@ class _Behind:
         """As `Context.holds`."""
         return self._context.holds()
 
+    def decided(self) -> None:
+        """As `Context.decided`."""
+        self._context.decided()
+
     def identifiers(self) -> Sequence[Identifier]:
         """As `Context.identifiers`."""
         return self._context.identifiers()

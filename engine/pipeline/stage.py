@@ -280,7 +280,15 @@ class Context(Protocol):
         ...
 
     def holds(self) -> bool:
-        """Whether all that was shown is as it was; asked when the fate of everything ahead is known."""
+        """Whether all that was shown is as it was; asked when the fate of everything ahead is known.
+
+        Where it is not, what was shown is forgotten: the next answer is about what is shown from now on.
+        """
+        ...
+
+    def decided(self) -> None:
+        """Tell that the activity's own fate is known: whoever looks from now on sees it behind all that was decided
+        before, and ahead of all that was not, wherever they came in."""
         ...
 
 
@@ -313,6 +321,9 @@ class NothingKnown:
     def holds(self) -> bool:
         """As `Context.holds`."""
         return True
+
+    def decided(self) -> None:
+        """As `Context.decided`."""
 
 
 class Stage(Protocol):

@@ -149,6 +149,81 @@ async def test_it_waits_for_recovery_and_for_room_and_for_its_slice(mock_clock):
         nursery.cancel_scope.cancel()
 
 
+async def test_a_move_that_is_slow_holds_up_no_other_and_no_row_is_sent_twice(mock_clock):
+    world = World()
+    for number in range(3 * SLICE):
+        world.set(1000 + number, number, tell=False)
+    world.time.pass_ms(1000)
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(world.clock.run)
+        await wait_all_tasks_blocked()
+        assert len(world.sent) == SLICE
+        slow, world.sent = world.sent[:5], world.sent[5:]
+        moved = []
+        while world.sent:
+            assert world.clock.statistics().in_flight == len(world.sent) + len(slow) <= SLICE
+            moved += await world.settle()
+        assert len(moved) == len(set(moved)) == 3 * SLICE - 5
+        assert world.clock.statistics().in_flight == 5
+        world.set(1000, 9999)  # It has all rows behind it looked at again, and those that are in flight are not sent.
+        await wait_all_tasks_blocked()
+        assert await world.settle() == [(1000, "7")]
+        world.sent = slow
+        assert await world.settle() == [(1000 + number, "7") for number in range(5)]
+        assert (world.sent, world.store.page(Db.TIMERS), world.clock.statistics().in_flight) == ([], [], 0)
+        nursery.cancel_scope.cancel()
+
+
+async def test_each_move_that_settles_makes_room_for_one(mock_clock):
+    world = World()
+    for number in range(SLICE + 2):
+        world.set(1000, number, tell=False)
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(world.clock.run)
+        await wait_all_tasks_blocked()
+        for left in (1, 0):
+            others, world.sent = world.sent[1:], world.sent[:1]
+            await world.settle()
+            assert len(world.sent) == 1
+            assert world.clock.statistics().in_flight == SLICE
+            world.sent = others + world.sent
+            assert len(world.store.page(Db.TIMERS, limit=1000)) == SLICE + left
+        nursery.cancel_scope.cancel()
+
+
+async def test_a_timer_set_again_for_the_same_time_while_its_move_is_on_its_way_is_not_missed(mock_clock):
+    world = World()
+    world.set(1000, tell=False)
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(world.clock.run)
+        await wait_all_tasks_blocked()
+        world.set(1000)  # The person left and came in once more; the move on its way is of the passage before.
+        await wait_all_tasks_blocked()
+        assert len(world.sent) == 1
+        assert await world.settle(remove=False) == [(1000, "7")]
+        assert await world.settle() == [(1000, "7")]
+        assert world.sent == []
+        nursery.cancel_scope.cancel()
+
+
+async def test_a_move_that_left_while_its_automation_was_paused_is_tried_again_once_it_is_active(mock_clock):
+    world = World()
+    world.set(1000, tell=False)
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(world.clock.run)
+        await wait_all_tasks_blocked()
+        world.hold(structs.replace(ONE, status="PAUSED"))  # As which the chain sees it.
+        mock_clock.jump(1)
+        await wait_all_tasks_blocked()
+        world.hold(ONE)
+        mock_clock.jump(1)
+        await wait_all_tasks_blocked()
+        assert len(world.sent) == 1
+        assert await world.settle(remove=False) == [(1000, "7")]
+        assert await world.settle() == [(1000, "7")]
+        nursery.cancel_scope.cancel()
+
+
 async def test_rows_that_stand_still_are_passed_over_and_found_again(mock_clock):
     paused = structs.replace(ONE, status="PAUSED")
     active = structs.replace(ONE, id="8")
