@@ -377,6 +377,7 @@ def test_effects_that_would_not_come_are_not_told_as_if_they_did(capsys, outcome
 )
 def test_what_cannot_be_explained(tmp_path, capsys, arguments, named):
     made_in(tmp_path / "d")
+    capsys.readouterr()
     assert run(["explain", *arguments, "--data", str(tmp_path / "d")]) == 2
     err = capsys.readouterr().err
     assert named in err

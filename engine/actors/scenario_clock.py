@@ -118,11 +118,12 @@ class ScenarioClock:
             elif self._next_ms is not None and self._next_ms <= self._clock.now_ms():
                 await trio.lowlevel.checkpoint()  # A page of rows that stand still; the next one behind it.
             else:
-                self._asking.unpark_all()
+                if not self._in_flight:
+                    self._asking.unpark_all()
                 await self._sleep()
 
     async def at_rest(self) -> None:
-        """Return after a look that has found nobody who is due and moves; what was due is stored then."""
+        """Return after a look that has found nobody who is due, with nobody on the way; what was due is stored then."""
         if self._nap is not None:
             self._nap.cancel(reason="somebody asks")
         await self._asking.park()
@@ -156,6 +157,8 @@ class ScenarioClock:
                 self._moved += 1
                 self._freed.set()
                 self._came_back(_row(envelope.closed, envelope.closed.move))
+                if self._asking and not self._in_flight and self._nap is not None:
+                    self._nap.cancel(reason="all have moved, and somebody asks")
             elif id(envelope) in self._entering:
                 self._entering[id(envelope)].set()
 
