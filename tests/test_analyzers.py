@@ -143,8 +143,11 @@ class TestOneEngine:
 
 class TestIsolation:
     async def test_a_plugin_that_never_answers_slows_nobody_else(self):
+        held = []
+
         async def never(asked):
             if asked["activity"].get("wish") == "never":
+                held.append(asked)
                 await trio.sleep_forever()
             return echo(asked)
 
@@ -154,14 +157,14 @@ class TestIsolation:
                 engine.accept([wished(1, "never", user="vec:dead"), wished(2, "never", user="vec:dead2")])
                 engine.accept([visit(number, user=f"vec:stuck{number}") for number in range(3, 20)])
                 points = [point_of(engine.accept([visit(30 + n, user=f"vec:free{n}", site="2")])) for n in range(1, 20)]
-                with trio.fail_after(5):
+                with trio.fail_after(30):
                     await until(lambda: statistics(engine)["events_stored"] == 19)
                 assert all(len(shown(engine, point)) == 1 for point in points)
-                with trio.fail_after(5):  # Nobody says that the last of them came before the others were stored.
-                    await until(lambda: gauges(engine)["analyzer_1_1_waiting"] == 17)
+                with trio.fail_after(30):  # Who is asked first is chance: some of the others may have passed before.
+                    await until(lambda: len(held) == 2)
                 found = gauges(engine)
                 assert found["analyzer_1_1_open_calls"] == 2
-                assert found["stage_analyzers_waiting"] == 19
+                assert found["stage_analyzers_waiting"] == found["analyzer_1_1_waiting"] + 2 <= 19
 
     async def test_other_users_of_the_same_plugin_pass_while_there_are_calls_left(self):
         async def sometimes(asked):
@@ -174,7 +177,7 @@ class TestIsolation:
             async with engine_with(plugin) as engine:
                 slow = point_of(engine.accept([wished(1, "never", user="vec:slow"), visit(2, user="vec:slow")]))
                 engine.accept([visit(number, user=f"vec:{number}") for number in range(3, 50)])
-                with trio.fail_after(5):
+                with trio.fail_after(30):
                     await until(lambda: statistics(engine)["events_stored"] == 47)
                 assert shown(engine, slow) == [], "a user's later activity waits for the earlier one"
 
@@ -191,7 +194,7 @@ class TestIsolation:
             async with engine_with(slow, options=options) as engine:
                 points = [point_of(engine.accept([visit(n, user=f"vec:slow{n}")])) for n in range(1, 101)]
                 free = [point_of(engine.accept([visit(30 + n, user=f"vec:free{n}", site="2")])) for n in range(1, 20)]
-                with trio.fail_after(5):
+                with trio.fail_after(30):
                     await until(lambda: all(len(shown(engine, point)) == 1 for point in free))
                 found = gauges(engine)
                 assert (found["analyzer_1_1_held"], found["analyzer_1_1_held_max"]) == (10, 10)
@@ -213,7 +216,7 @@ class TestIsolation:
                 await until(lambda: gauges(engine)["stage_analyzers_waiting"] == 8)
                 receipts += [engine.accept([visit(n, user=f"vec:slow{n % 8}")]) for n in range(9, 61)]
                 free = [point_of(engine.accept([visit(90 + n, user=f"vec:free{n}", site="2")])) for n in range(1, 20)]
-                with trio.fail_after(5):
+                with trio.fail_after(30):
                     await until(lambda: all(len(shown(engine, point)) == 1 for point in free))
                 for user in range(8):
                     found = engine.reader.activities(1, point_of(receipts[user]), limit=100)

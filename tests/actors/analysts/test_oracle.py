@@ -82,7 +82,7 @@ class TestLines:
             async with trio.open_nursery() as nursery:
                 for _ in range(10):
                     nursery.start_soon(analysts.ask, asked)
-                with trio.fail_after(5):
+                with trio.fail_after(30):
                     while fake.open_now < 3:
                         await trio.lowlevel.checkpoint()
                 gauges = analysts.gauges()
