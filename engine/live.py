@@ -81,7 +81,7 @@ class Definitions(Struct):
         self.keyring = Keyring(self.tokens, holding.registry)
         for kept, found in ((self.rules, _rules(holding.registry, self.settings)), (self.programs, holding.programs)):
             kept.clear()
-            kept.update(found)  # type: ignore[arg-type]
+            kept.update(found)  # type: ignore[arg-type]  # Each of its own kind, which a loop over both cannot say.
 
 
 def definitions_of(

@@ -46,7 +46,7 @@ class Derived:
         """What follows from equal definitions is no difference between them."""
         return isinstance(other, Derived)
 
-    __hash__ = None  # type: ignore[assignment]
+    __hash__ = None  # type: ignore[assignment]  # How Python says that equal ones have no hash.
 
 
 class Defined(Struct, frozen=True, kw_only=True):
